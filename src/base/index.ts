@@ -1,0 +1,52 @@
+/** @file Values and errors: dtypes, shapes, tensors, half floats. Imports nothing. Start at tensor.ts. */
+
+export {
+  DTYPES,
+  type DType,
+  dtypeCppName,
+  dtypeFromCode,
+  dtypeFromProto,
+  dtypeToProto,
+  isBigInt,
+  isComplex,
+  isDType,
+  isFloat,
+  isInteger,
+  REF_OFFSET,
+} from "./dtype.ts";
+export { type ErrorCode, type ErrorDetails, isVarscopeError, need, VarscopeError } from "./errors.ts";
+export { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat, roundHalfEven } from "./half.ts";
+export {
+  broadcastShapes,
+  formatPyShape,
+  formatShape,
+  isCompatible,
+  isStatic,
+  mergeShapes,
+  normalizeAxis,
+  type Shape,
+  sameShape,
+  sizeOf,
+  sizeOrNull,
+  stridesOf,
+} from "./shape.ts";
+export {
+  allocate,
+  bytesOf,
+  type Element,
+  fromBytes,
+  fromData,
+  getElement,
+  type Nested,
+  type NumericArray,
+  naturalDType,
+  reshaped,
+  scalar,
+  setElement,
+  type Tensor,
+  type TensorData,
+  tensor,
+  toNested,
+  toNumbers,
+  zeros,
+} from "./tensor.ts";
