@@ -1,0 +1,32 @@
+/** @file Values to Const attributes: dtype choice and filling a shape. Start at `toTensor`. */
+
+import { type DType, type Nested, naturalDType, sizeOf, type Tensor, tensor, VarscopeError } from "../base/index.ts";
+import type { Attrs } from "./attr.ts";
+
+export const isTensor = (x: unknown): x is Tensor =>
+  typeof x === "object" && x !== null && "dtype" in x && "data" in x && !("op" in x);
+
+/** A tensor of a value; a single value fills `shape`. */
+export function toTensor(value: Tensor | Nested, dtype?: DType, shape?: readonly number[]): Tensor {
+  if (isTensor(value)) {
+    if (dtype !== undefined && dtype !== value.dtype) {
+      throw new VarscopeError("INVALID_ARGUMENT", `the value is ${value.dtype}, ${dtype} was asked for`);
+    }
+    return value;
+  }
+  const type = dtype ?? naturalDType(value);
+  if (shape !== undefined && !Array.isArray(value)) {
+    const size = sizeOf(shape);
+    return tensor(Array.from({ length: size }, () => value), type, shape);
+  }
+  return tensor(value, type, shape);
+}
+
+/** Attributes of the Const that holds a value. */
+export function constantAttrs(
+  value: Tensor | Nested,
+  options: { dtype?: DType; shape?: readonly number[] },
+): Attrs {
+  const t = toTensor(value, options.dtype, options.shape);
+  return { dtype: t.dtype, value: t };
+}

@@ -1,0 +1,32 @@
+/** @file The graph: nodes, names, scopes, op definitions. Knows no op and no file format. Start at graph.ts. */
+
+export { type Attrs, type AttrSpec, type AttrSpecs, type AttrValue, attr, type FuncValue, type ShapeValue } from "./attr.ts";
+export { isTensor, toTensor } from "./constant.ts";
+export { mergeDevices } from "./device.ts";
+export { Graph } from "./graph.ts";
+export { type ControlFlowContext, type Input, Operation, Output } from "./operation.ts";
+export { type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
+export type { NodeOptions } from "./node-builder.ts";
+export { makeOutputs } from "./node-builder.ts";
+export type { DataFormat, Onnx, OnnxAttr, OnnxNn, OnnxOut, OnnxValue, Window } from "./onnx.ts";
+export {
+  type Access,
+  type Absent,
+  type Args,
+  absent,
+  argCount,
+  argType,
+  type CheckpointFiles,
+  defineOp,
+  type Grad,
+  groupArgs,
+  type HandleSpec,
+  type HostContext,
+  type Inferred,
+  isAbsent,
+  type OpDef,
+  type Registry,
+  registry,
+  type Spec,
+} from "./op-def.ts";
+export { constantValue, inferOutputs, inferWith, LazySpec, shapeTensor, specLike, specOf, type SpecOf } from "./spec.ts";
