@@ -48,7 +48,7 @@ export interface AttrSpec<T = AttrValue> {
   readonly min?: number;
 }
 
-export type AttrSpecs = Readonly<Record<string, AttrSpec<never>>>;
+export type AttrSpecs = Readonly<Record<string, AttrSpec<unknown>>>;
 export type AttrsOf<A> = { readonly [K in keyof A]: A[K] extends AttrSpec<infer T> ? T : never };
 
 const make =
@@ -95,7 +95,7 @@ const HOLDS: Record<string, (v: AttrValue) => boolean> = {
 };
 
 /** @throws VarscopeError INVALID_ARGUMENT - the value is not of the declared kind, not allowed, or below the minimum */
-export function checkAttr(name: string, value: AttrValue, spec: AttrSpec<never>, at: string): void {
+export function checkAttr(name: string, value: AttrValue, spec: AttrSpec<unknown>, at: string): void {
   const fail = (what: string): never => {
     throw new VarscopeError("INVALID_ARGUMENT", what, { at });
   };

@@ -6,6 +6,11 @@ import type { Attrs } from "./attr.ts";
 export const isTensor = (x: unknown): x is Tensor =>
   typeof x === "object" && x !== null && "dtype" in x && "data" in x && !("op" in x);
 
+const fills = new WeakSet<Tensor>();
+
+/** Whether a tensor came of one value for a whole shape: files hold that value once, as TensorFlow's do. */
+export const isFill = (t: Tensor): boolean => fills.has(t);
+
 /** A tensor of a value; a single value fills `shape`. */
 export function toTensor(value: Tensor | Nested, dtype?: DType, shape?: readonly number[]): Tensor {
   if (isTensor(value)) {
@@ -16,8 +21,9 @@ export function toTensor(value: Tensor | Nested, dtype?: DType, shape?: readonly
   }
   const type = dtype ?? naturalDType(value);
   if (shape !== undefined && !Array.isArray(value)) {
-    const size = sizeOf(shape);
-    return tensor(Array.from({ length: size }, () => value), type, shape);
+    const filled = tensor(Array.from({ length: sizeOf(shape) }, () => value), type, shape);
+    fills.add(filled);
+    return filled;
   }
   return tensor(value, type, shape);
 }

@@ -1,7 +1,7 @@
 /** @file The graph: nodes, names, scopes, op definitions. Knows no op and no file format. Start at graph.ts. */
 
-export { type Attrs, type AttrSpec, type AttrSpecs, type AttrValue, attr, type FuncValue, type ShapeValue } from "./attr.ts";
-export { isTensor, toTensor } from "./constant.ts";
+export { type AttrKind, type Attrs, type AttrSpec, type AttrSpecs, type AttrValue, attr, type FuncValue, type ShapeValue } from "./attr.ts";
+export { isFill, isTensor, toTensor } from "./constant.ts";
 export { mergeDevices } from "./device.ts";
 export { Graph } from "./graph.ts";
 export { type ControlFlowContext, type Input, Operation, Output } from "./operation.ts";

@@ -34,6 +34,8 @@ export interface Onnx {
   addMany(type: string, inputs: readonly (OnnxValue | null)[], attrs: Record<string, OnnxAttr>, outs: readonly OnnxOut[]): OnnxValue[];
   /** A node that works element by element with numpy broadcasting: keeps whatever layout its inputs have. Shape is inferred. */
   map(type: string, inputs: readonly OnnxValue[], attrs?: Record<string, OnnxAttr>, out?: OnnxOut): OnnxValue;
+  /** Sum of values of one shape: of gradients above all. */
+  sum(inputs: readonly OnnxValue[]): OnnxValue;
   constant(value: Tensor): OnnxValue;
   /** int64 vector */
   ints(values: readonly number[]): OnnxValue;

@@ -26,7 +26,7 @@ export interface Spec {
   readonly shape: Shape | null;
   /** the value, where it follows from constants alone (small tensors only) */
   readonly value: Tensor | null;
-  /** an int vector read as a shape, as far as its elements are known */
+  /** an int vector (or scalar, as a vector of one) read as a shape, as far as its elements are known */
   readonly partial: Shape | null;
   /** of a resource: what the variable behind it holds */
   readonly handle: HandleSpec | null;
@@ -85,8 +85,11 @@ export interface OpAspects<I, O, A> {
   readonly allowsUninitialized?: boolean;
   /** Shapes of the outputs. @throws VarscopeError INVALID_ARGUMENT - inputs do not fit */
   readonly infer: (inputs: Args<I, Spec>, attrs: AttrsOf<A>) => readonly Inferred[];
-  /** An int vector output read as a shape, when its value is not constant: Shape, Pack, ... */
-  readonly partial?: (inputs: Args<I, Spec>, attrs: AttrsOf<A>) => Shape | null;
+  /**
+   * Output `index`, an int vector read as a shape, when its value is not constant: Shape, Pack, ... An int scalar counts as a vector
+   * of one.
+   */
+  readonly partial?: (inputs: Args<I, Spec>, attrs: AttrsOf<A>, index: number) => Shape | null;
   /**
    * Gradients for each input (flat), built from TF ops under the current name scope. `dys` has one entry an output; null where it is
    * not differentiable. A null result: no gradient flows.

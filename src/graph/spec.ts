@@ -49,12 +49,14 @@ export class LazySpec implements Spec {
   }
 
   get partial(): Shape | null {
-    if (this.shape?.length !== 1 || (this.dtype !== "int32" && this.dtype !== "int64")) return null;
+    if (this.shape === null || this.shape.length > 1) return null;
+    if (this.dtype !== "int32" && this.dtype !== "int64") return null;
     const value = this.value;
     if (value !== null) return toNumbers(value).map((d) => (d < 0 ? null : d));
     const { op } = this.output;
     if (op.def?.partial === undefined) return null;
-    return op.def.partial(groupArgs(op.def.inputs, op.attrs, op.inputs.map(this.specOf)) as never, op.attrs as never);
+    const inputs = groupArgs(op.def.inputs, op.attrs, op.inputs.map(this.specOf));
+    return op.def.partial(inputs as never, op.attrs as never, this.output.index);
   }
 }
 

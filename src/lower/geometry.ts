@@ -1,0 +1,62 @@
+/** @file Arithmetic of a 2-D window on an image of known size. Start at `geometry`. */
+
+import { type Shape, VarscopeError } from "../base/index.ts";
+import type { Window } from "../graph/index.ts";
+import { imageDims } from "./value.ts";
+
+/** Sizes and pads, resolved. All pairs are [height, width]. */
+export interface Geometry {
+  readonly kernel: readonly [number, number];
+  readonly strides: readonly [number, number];
+  readonly dilations: readonly [number, number];
+  readonly size: readonly [number, number];
+  readonly out: readonly [number, number];
+  readonly before: readonly [number, number];
+  readonly after: readonly [number, number];
+}
+
+/** TF's channel axis. */
+export const channelAxisOf = (window: Pick<Window, "dataFormat">): 1 | 3 => (window.dataFormat === "NHWC" ? 3 : 1);
+
+function axis(window: Window, i: 0 | 1, size: number): { out: number; before: number; after: number } {
+  const stride = window.strides[i];
+  const extent = (window.kernel[i] - 1) * window.dilations[i] + 1;
+  if (window.padding === "SAME") {
+    const out = Math.ceil(size / stride);
+    const total = Math.max((out - 1) * stride + extent - size, 0);
+    return { out, before: total >> 1, after: total - (total >> 1) };
+  }
+  const [before, after] = window.padding === "VALID" ? [0, 0] : [window.pads[i], window.pads[i + 2]!];
+  return { out: Math.floor((size + before! + after! - extent) / stride) + 1, before: before!, after: after! };
+}
+
+/** The geometry of a window on an image of TF's shape; null where height or width is unknown. */
+export function geometryOrNull(window: Window, imageShape: Shape): Geometry | null {
+  const { h, w } = imageDims(imageShape, channelAxisOf(window));
+  if (h === null || w === null) return null;
+  const [y, x] = [axis(window, 0, h), axis(window, 1, w)];
+  return {
+    kernel: window.kernel,
+    strides: window.strides,
+    dilations: window.dilations,
+    size: [h, w],
+    out: [y.out, x.out],
+    before: [y.before, x.before],
+    after: [y.after, x.after],
+  };
+}
+
+/** @throws VarscopeError UNIMPLEMENTED - the image's size is symbolic; the planner then compiles for the size at hand */
+export function geometry(window: Window, imageShape: Shape): Geometry {
+  const g = geometryOrNull(window, imageShape);
+  if (g === null) throw new VarscopeError("UNIMPLEMENTED", "this gradient needs a known image height and width");
+  return g;
+}
+
+/** ONNX's attributes of a window; pads as [top, left, bottom, right]. */
+export function windowAttrs(window: Window, g: Geometry | null): Record<string, number | string | readonly number[]> {
+  const common = { kernel_shape: [...window.kernel], strides: [...window.strides], dilations: [...window.dilations] };
+  if (g !== null) return { ...common, pads: [...g.before, ...g.after] };
+  if (window.padding === "EXPLICIT") return { ...common, pads: [...window.pads] };
+  return { ...common, auto_pad: window.padding === "SAME" ? "SAME_UPPER" : "VALID" };
+}
