@@ -32,12 +32,14 @@ export class LazySpec implements Spec {
   private readonly specOf: SpecOf;
   private known: Tensor | null | undefined;
 
-  constructor(output: Output, shape: Shape | null, handle: HandleSpec | null, specOf: SpecOf) {
+  /** @param value - if it is known or known not to be constant; otherwise it is found when asked for */
+  constructor(output: Output, shape: Shape | null, handle: HandleSpec | null, specOf: SpecOf, value?: Tensor | null) {
     this.output = output;
     this.dtype = output.dtype;
     this.shape = shape;
     this.handle = handle;
     this.specOf = specOf;
+    this.known = value;
   }
 
   get value(): Tensor | null {

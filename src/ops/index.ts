@@ -4,6 +4,38 @@
  */
 
 import { registry } from "../graph/index.ts";
+import * as broadcast from "./broadcast.ts";
+import * as fill from "./fill.ts";
+import * as shape from "./shape.ts";
+import * as source from "./source.ts";
 
 /** Every op that varscope knows, by type. */
-export const CORE_OPS = registry();
+export const CORE_OPS = registry(broadcast, fill, shape, source);
+
+export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
+export { fill } from "./fill.ts";
+export {
+  cast,
+  concat,
+  ones,
+  onesLike,
+  rank,
+  reshape,
+  shape,
+  shapeN,
+  size,
+  zeros,
+  zerosLike,
+} from "./pieces.ts";
+export { expandDims, invertPermutation, squeeze } from "./shape.ts";
+export {
+  checkNumerics,
+  constant,
+  ensureShape,
+  identity,
+  identityN,
+  noOp,
+  placeholder,
+  placeholderWithDefault,
+  stopGradient,
+} from "./source.ts";

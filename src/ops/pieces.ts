@@ -1,0 +1,232 @@
+/**
+ * @file Small sub-graphs that TensorFlow's Python functions build, in gradients too, with their names and short cuts: what is known
+ * while building becomes a Const. All families may use them; ops are named as strings. Start at `shape`.
+ *
+ * @see TensorFlow python/ops/array_ops.py
+ */
+
+import { type DType, isStatic, type Shape, sizeOf, type Tensor, zeros as zeroTensor } from "../base/index.ts";
+import { type Graph, type IndexedSlices, type Input, isIndexedSlices, Output } from "../graph/index.ts";
+
+type IndexType = "int32" | "int64";
+/** A shape: static dims, an int vector, or dims of which some are outputs. */
+export type ShapeInput = readonly (number | Output)[] | Output;
+
+/** Shape of `x`: a Const where it is known, else a Shape op. Named "Shape". */
+export function shape(
+  x: Output,
+  options: { readonly outType?: IndexType; readonly name?: string } = {},
+): Output {
+  const { outType = "int32", name = "Shape" } = options;
+  if (isStatic(x.shape)) return x.graph.constant([...x.shape], { dtype: outType, name });
+  return x.graph.add("Shape", [x], { name, attrs: { out_type: outType } });
+}
+
+/** Shapes of several tensors by one op. */
+export function shapeN(
+  xs: readonly Output[],
+  options: { readonly outType?: IndexType; readonly name?: string } = {},
+): Output[] {
+  const { outType = "int32", name = "ShapeN" } = options;
+  return xs.length === 0
+    ? []
+    : xs[0]!.graph.addOp("ShapeN", [xs], { name, attrs: { out_type: outType } }).outputs;
+}
+
+/** Number of elements of `x`, int scalar: a Const where it is known. Named "Size". */
+export function size(
+  x: Output,
+  options: { readonly outType?: IndexType; readonly name?: string } = {},
+): Output {
+  const { outType = "int32", name = "Size" } = options;
+  if (isStatic(x.shape)) return x.graph.constant(sizeOf(x.shape), { dtype: outType, name });
+  if (x.shape?.includes(0)) return x.graph.constant(0, { dtype: outType, name });
+  return x.graph.add("Size", [x], { name, attrs: { out_type: outType } });
+}
+
+/** Number of dims of `x`, int32 scalar: a Const where it is known. Named "Rank". */
+export function rank(x: Output, name = "Rank"): Output {
+  if (x.shape !== null) return x.graph.constant(x.shape.length, { dtype: "int32", name });
+  return x.graph.add("Rank", [x], { name });
+}
+
+/** The tensor itself, or rows at indices added up to the dense tensor that they stand for. */
+export function dense(g: Graph, grad: Output | IndexedSlices): Output {
+  if (!isIndexedSlices(grad)) return grad;
+  const { values, indices, denseShape } = grad;
+  if (denseShape === null) throw new TypeError("IndexedSlices without a dense shape cannot be made dense");
+  return g.add("UnsortedSegmentSum", [values, indices, element(g, denseShape, 0)]);
+}
+
+/** `x[index]` as Python writes it: a StridedSlice that drops the first axis. Named "strided_slice". */
+export const element = (g: Graph, x: Output, index: number): Output =>
+  cut(g, x, [index], [index + 1], { shrink: 1 });
+
+/** `x[begin:]`, `x[:end]` along the first axis. Named "strided_slice". */
+export function part(
+  g: Graph,
+  x: Output,
+  begin: number | Output | null,
+  end: number | Output | null,
+): Output {
+  return cut(g, x, [begin ?? 0], [end ?? 0], { begin: begin === null ? 1 : 0, end: end === null ? 1 : 0 });
+}
+
+interface Masks {
+  readonly begin?: number;
+  readonly end?: number;
+  readonly ellipsis?: number;
+  readonly newAxis?: number;
+  readonly shrink?: number;
+  readonly strides?: readonly (number | Output)[];
+  readonly name?: string;
+}
+
+/** A StridedSlice with its bounds packed as Python's `__getitem__` packs them: "strided_slice/stack", "_1", "_2". */
+export function cut(
+  g: Graph,
+  x: Output,
+  begin: readonly (number | Output)[],
+  end: readonly (number | Output)[],
+  masks: Masks,
+): Output {
+  return g.nameScope(masks.name ?? "strided_slice", (scope) => {
+    const bounds = [begin, end, masks.strides ?? begin.map(() => 1)];
+    const [b, e, s] = bounds.map((values) => stack(g, values, "stack"));
+    return g.add("StridedSlice", [x, b!, e!, s!], {
+      name: scope,
+      attrs: {
+        begin_mask: masks.begin ?? 0,
+        end_mask: masks.end ?? 0,
+        ellipsis_mask: masks.ellipsis ?? 0,
+        new_axis_mask: masks.newAxis ?? 0,
+        shrink_axis_mask: masks.shrink ?? 0,
+      },
+    });
+  });
+}
+
+/** int scalars as a vector: a Const where all are numbers, else a Pack whose numbers are Consts "<name>/0", ... */
+export function stack(g: Graph, values: readonly (number | Output)[], name = "stack"): Output {
+  const first = values.find((v) => v instanceof Output) as Output | undefined;
+  const dtype = first?.dtype ?? "int32";
+  if (first === undefined) return g.constant(values as number[], { dtype, name });
+  return pack(g, values, dtype, name);
+}
+
+/** A Pack of scalars; its numbers become Consts "<name>/<position>". */
+export function pack(g: Graph, values: readonly (number | Output)[], dtype: DType, name: string): Output {
+  return g.nameScope(name, (scope) => {
+    const items = values.map((v, i) => (v instanceof Output ? v : g.constant(v, { dtype, name: String(i) })));
+    return g.add("Pack", [items], { name: scope });
+  });
+}
+
+/** Dims as Python's op functions convert a `dims` argument: Const "<op>/<label>", or Pack "<op>/packed". For use inside the op's scope. */
+function dimsInput(g: Graph, dims: ShapeInput, label: string): Output {
+  if (dims instanceof Output) return dims;
+  const numbers = dims.every((d) => typeof d === "number");
+  return numbers
+    ? g.constant(dims as number[], { dtype: "int32", name: label })
+    : pack(g, dims, firstType(dims), "packed");
+}
+
+const firstType = (dims: readonly (number | Output)[]): DType =>
+  (dims.find((d) => d instanceof Output) as Output).dtype;
+
+/** `x` under another shape; -1 is computed. Named "Reshape", dims "Reshape/shape". */
+export function reshape(x: Output, dims: ShapeInput, name = "Reshape"): Output {
+  const { graph } = x;
+  if (dims instanceof Output || dims.every((d) => typeof d === "number")) {
+    return graph.add("Reshape", [x, dims as Input], { name });
+  }
+  return graph.nameScope(name, (scope) =>
+    graph.add("Reshape", [x, pack(graph, dims, firstType(dims), "shape")], { name: scope }),
+  );
+}
+
+/** Below this many elements zeros and ones are a Const. @see array_ops.py _constant_if_small */
+const SMALL = 1000;
+
+function constantOrFill(g: Graph, value: 0 | 1, dims: ShapeInput, dtype: DType, name: string): Output {
+  const element = dtype === "bool" ? value === 1 : dtype === "string" ? "" : value;
+  if (
+    !(dims instanceof Output) &&
+    dims.every((d) => typeof d === "number") &&
+    sizeOf(dims as number[]) < SMALL
+  ) {
+    return g.constant(full(element, dtype, dims as number[]), { name });
+  }
+  return g.nameScope(name, (scope) => {
+    let shape = dimsInput(g, dims, "shape_as_tensor");
+    if (shape.shape === null || shape.shape.length === 0) shape = reshape(shape, [-1]);
+    return g.add("Fill", [shape, g.constant(element, { dtype })], { name: scope });
+  });
+}
+
+function full(element: number | boolean | string, dtype: DType, dims: readonly number[]): Tensor {
+  const out = zeroTensor(dtype, dims);
+  if (element === 0 || element === false || element === "") return out;
+  const { data } = out;
+  const one = { float16: 0x3c00, bfloat16: 0x3f80, int64: 1n, uint64: 1n }[dtype as string] ?? 1;
+  if (dtype === "complex64" || dtype === "complex128")
+    for (let i = 0; i < data.length; i += 2) (data as Float64Array)[i] = 1;
+  else (data as Uint8Array).fill(one as number);
+  return out;
+}
+
+/** Zeros (false, empty text): a Const below 1000 elements, else a Fill. Named "zeros". */
+export const zeros = (
+  g: Graph,
+  dims: ShapeInput,
+  options: { readonly dtype?: DType; readonly name?: string } = {},
+): Output => constantOrFill(g, 0, dims, options.dtype ?? "float32", options.name ?? "zeros");
+
+/** Ones (true): a Const below 1000 elements, else a Fill. Named "ones". */
+export const ones = (
+  g: Graph,
+  dims: ShapeInput,
+  options: { readonly dtype?: DType; readonly name?: string } = {},
+): Output => constantOrFill(g, 1, dims, options.dtype ?? "float32", options.name ?? "ones");
+
+interface LikeOptions {
+  readonly dtype?: DType;
+  readonly name?: string;
+}
+
+function like(value: 0 | 1, x: Output, options: LikeOptions): Output {
+  const dtype = options.dtype ?? x.dtype;
+  const name = options.name ?? (value === 0 ? "zeros_like" : "ones_like");
+  const g = x.graph;
+  if (isStatic(x.shape) && x.dtype !== "variant") return constantOrFill(g, value, x.shape, dtype, name);
+  if (dtype === x.dtype) return g.add(value === 0 ? "ZerosLike" : "OnesLike", [x], { name });
+  return g.nameScope(name, (scope) => constantOrFill(g, value, shape(x), dtype, scope));
+}
+
+/** Zeros of the shape (and dtype) of `x`: Const or Fill where the shape is known, else ZerosLike. Named "zeros_like". */
+export const zerosLike = (x: Output, options: LikeOptions = {}): Output => like(0, x, options);
+
+/** Ones of the shape (and dtype) of `x`: Const or Fill where the shape is known, else OnesLike. Named "ones_like". */
+export const onesLike = (x: Output, options: LikeOptions = {}): Output => like(1, x, options);
+
+/** `x` as `dtype`; itself where it is that already. Named "Cast". */
+export const cast = (x: Output, dtype: DType, name = "Cast"): Output =>
+  x.dtype === dtype ? x : x.graph.add("Cast", [x], { name, attrs: { DstT: dtype } });
+
+/** Puts `x` next to each other along `axis`. Named "concat", axis "concat/axis". */
+export function concat(xs: readonly Output[], axis: number | Output, name = "concat"): Output {
+  const { graph } = xs[0]!;
+  if (xs.length > 1) return graph.add("ConcatV2", [xs, axis], { name });
+  // As Python: the axis is still made, and the one input passes through under the scope's name.
+  return graph.nameScope(name, () => {
+    if (!(axis instanceof Output)) graph.constant(axis, { dtype: "int32", name: "concat_dim" });
+    return graph.add("Identity", [xs[0]!], { name: "concat" });
+  });
+}
+
+/** The static shape known of an output, narrowed. TF's set_shape. */
+export function setShape(x: Output, known: Shape | null): Output {
+  if (known === null) return x;
+  x.shape = x.shape === null ? known : x.shape.map((d, i) => d ?? known[i] ?? null);
+  return x;
+}
