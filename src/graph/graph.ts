@@ -111,12 +111,15 @@ export class Graph {
   /** Ops made in `body` are colocated with `op` (attr `_class`). `ignoreExisting` forgets outer colocations. */
   colocateWith<R>(op: Operation | Output | null, body: () => R, ignoreExisting = false): R {
     const outer = this.colocationStack;
+    const devices = this.deviceStack;
     const target = op instanceof Output ? op.op : op;
     this.colocationStack = ignoreExisting || target === null ? [target] : [...outer, target];
+    this.deviceStack = []; // colocation is stronger than open devices, as in TensorFlow's colocate_with
     try {
       return body();
     } finally {
       this.colocationStack = outer;
+      this.deviceStack = devices;
     }
   }
 

@@ -2,8 +2,20 @@
 
 export { type AttrKind, type Attrs, type AttrSpec, type AttrSpecs, type AttrValue, attr, type FuncValue, type ShapeValue } from "./attr.ts";
 export { isFill, isTensor, toTensor } from "./constant.ts";
+export {
+  COND_CONTEXT,
+  CondContext,
+  type CondItem,
+  type CondResult,
+  cond,
+  mergeOf,
+  smartCond,
+  smartConstant,
+  switchOf,
+} from "./cond.ts";
 export { mergeDevices } from "./device.ts";
 export { Graph } from "./graph.ts";
+export { group, tuple, withDependencies } from "./group.ts";
 export { type ControlFlowContext, type Input, Operation, Output } from "./operation.ts";
 export { type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
 export type { NodeOptions } from "./node-builder.ts";

@@ -41,10 +41,10 @@ export function buildNode(graph: Graph, def: OpDef, inputs: readonly Input[], op
   op.addControlInputs([...graph.pendingControlInputs(flat), ...(options.controlInputs ?? [])]);
   placeNode(graph, op, options.device);
   makeOutputs(op);
-  op.context = graph.context;
-  graph.context?.addOp(op);
-  graph.noteCreated(op);
   inferOutputs(op);
+  op.context = graph.context;
+  graph.context?.addOp(op); // after inference: behind a Switch a constant input is none any more
+  graph.noteCreated(op);
   return op;
 }
 

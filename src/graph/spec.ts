@@ -79,7 +79,7 @@ export const constantValue = (output: Output): Tensor | null => specOf(output).v
 function foldOutput(output: Output, specs: SpecOf): Tensor | null {
   const { op } = output;
   const { def } = op;
-  if (def === undefined || def.stateful || def.control !== undefined || op.context !== null) return null;
+  if (def === undefined || def.stateful || def.control !== undefined) return null;
   if (def.access !== undefined || def.variable !== undefined || isAbsent(def.host)) return null;
   if (op.inputs.length === 0 && def.type !== "Const" && Object.keys(def.attrs).includes("shape")) return null;
   const size = isStatic(output.shape) ? sizeOf(output.shape) : null;

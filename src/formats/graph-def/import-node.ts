@@ -1,0 +1,173 @@
+/**
+ * @file One NodeDef to one Operation: its inputs found and checked against the OpDef, its attributes read, its shapes inferred. Start at
+ * `makeOperation`.
+ */
+
+import { isCompatible, isDType, mergeShapes, VarscopeError } from "../../base/index.ts";
+import {
+  argCount,
+  argType,
+  type Attrs,
+  type AttrValue,
+  type Graph,
+  inferOutputs,
+  makeOutputs,
+  type OpDef,
+  type Operation,
+  type Output,
+  type ShapeValue,
+} from "../../graph/index.ts";
+import { checkAttr } from "../../graph/attr.ts";
+import type { NodeDef } from "../../proto/graph.gen.ts";
+import { readAttrs } from "./attr-value.ts";
+import { inputNames, setOrigin } from "./origin.ts";
+import type { Budget } from "./tensor-proto.ts";
+
+/** A data input as NodeDef spells it. */
+interface InputName {
+  readonly node: string;
+  readonly index: number;
+}
+
+/** What a node hangs on. */
+export interface Links {
+  readonly data: readonly InputName[];
+  readonly control: readonly string[];
+  /** indices of the nodes of the same GraphDef that must come first; not those that lead back into a loop */
+  readonly before: readonly number[];
+}
+
+/** Parses and finds the inputs of a node. @throws VarscopeError INVALID_ARGUMENT - unknown nodes, bad syntax */
+export function linksOf(node: NodeDef, names: ReadonlyMap<string, number>, graph: Graph): Links {
+  const data: InputName[] = [];
+  const control: string[] = [];
+  for (const text of node.input) {
+    if (text.startsWith("^")) control.push(text.slice(1));
+    else if (control.length > 0) fail(node, `Control dependencies must come after regular dependencies: '${text}'`);
+    else data.push(parseInput(node, text));
+  }
+  const before = new Set<number>();
+  for (const name of [...data.map((d) => d.node), ...control]) {
+    const i = names.get(name);
+    if (i === undefined && graph.findOperation(name) === undefined) fail(node, `Unknown input node '${name}'`);
+    if (i !== undefined) before.add(i);
+  }
+  return { data, control, before: [...before] };
+}
+
+function parseInput(node: NodeDef, text: string): InputName {
+  const match = /^([A-Za-z0-9.][A-Za-z0-9_.\\/>-]*)(?::(\d{1,9}))?$/.exec(text);
+  if (match === null) return fail(node, `input '${text}' is not of the form 'node', 'node:1' or '^node'`);
+  return { node: match[1]!, index: Number(match[2] ?? 0) };
+}
+
+function fail(node: NodeDef, what: string, hint?: string): never {
+  throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}': ${what}`, hint === undefined ? {} : { hint });
+}
+
+interface NodeImport {
+  readonly graph: Graph;
+  readonly node: NodeDef;
+  readonly links: Links;
+  readonly position: number;
+  /** an operation that is there already */
+  readonly find: (name: string) => Operation | undefined;
+  readonly budget: Budget;
+}
+
+/**
+ * The operation of a node.
+ *
+ * @returns `finish`, to be called when all nodes are there, where inputs lead back into a loop
+ * @throws VarscopeError INVALID_ARGUMENT - naming the node
+ */
+export function makeOperation(n: NodeImport): { op: Operation; finish: (() => void) | null } {
+  const { graph, node, links } = n;
+  const def = graph.registry.get(node.op);
+  const given = readAttrs(node.attr, node.name, n.budget, def === undefined);
+  const op = graph.register(node.name, node.op, def === undefined ? given : completeAttrs(def, given, node));
+  op.device = node.device;
+  const complete = links.data.every((d) => n.find(d.node) !== undefined);
+  if (def !== undefined) makeOutputs(op);
+  const wire = (): void => {
+    for (const d of links.data) op.addInput(inputOf(node, d, n.find));
+    if (def !== undefined) checkInputs(def, op, node);
+  };
+  if (complete) wire();
+  op.addControlInputs(links.control.map((name) => n.find(name)!));
+  if (complete && def !== undefined) inferOutputs(op);
+  applyKnownShapes(op, node);
+  const remember = (): void => setOrigin(op, { node, position: n.position, attrs: op.attrs, device: op.device, inputs: inputNames(op) });
+  if (complete) {
+    remember();
+    return { op, finish: null };
+  }
+  return {
+    op,
+    finish: () => {
+      wire();
+      remember();
+    },
+  };
+}
+
+function inputOf(node: NodeDef, { node: name, index }: InputName, find: NodeImport["find"]): Output {
+  const source = find(name)!;
+  if (source.def !== undefined && index >= source.outputs.length) {
+    fail(node, `Connecting to invalid output ${index} of source node ${name} which has ${source.outputs.length} outputs.`);
+  }
+  return source.output(index);
+}
+
+/** Attributes with the OpDef's defaults; what the OpDef does not know is refused, as TensorFlow does. */
+function completeAttrs(def: OpDef, given: Attrs, node: NodeDef): Attrs {
+  const attrs: Record<string, AttrValue> = { ...given };
+  for (const [name, spec] of Object.entries(def.attrs)) {
+    const value = attrs[name] ?? (spec.default as AttrValue | undefined);
+    if (value === undefined) fail(node, `NodeDef missing attr '${name}' from Op<name=${def.type}>`);
+    attrs[name] = value as AttrValue;
+    checkAttr(name, value as AttrValue, spec, node.name);
+  }
+  const unknown = Object.keys(node.attr).find((name) => !(name in def.attrs) && !name.startsWith("_"));
+  if (unknown !== undefined) {
+    fail(node, `NodeDef mentions attr '${unknown}' not in Op<name=${def.type}>`, "is the file from a newer TensorFlow?");
+  }
+  return attrs;
+}
+
+function checkInputs(def: OpDef, op: Operation, node: NodeDef): void {
+  const wants = Object.entries(def.inputs).flatMap(([name, text]) => {
+    const arg = argType(name, text);
+    const count = argCount(arg, op.attrs) ?? 1;
+    const dtypeAt = (i: number): string =>
+      arg.list !== null ? (op.attrs[arg.list] as readonly string[])[i]! : isDType(arg.type) ? arg.type : String(op.attrs[arg.type]);
+    return Array.from({ length: count }, (_, i) => ({ dtype: dtypeAt(i), ref: arg.ref }));
+  });
+  if (wants.length !== op.inputs.length) {
+    const expected = wants.map((w) => w.dtype).join(", ");
+    fail(node, `NodeDef expected inputs '${expected}' do not match ${op.inputs.length} inputs specified; Op<name=${def.type}>`);
+  }
+  wants.forEach((want, i) => {
+    const input = op.inputs[i]!;
+    if (input.dtype === "invalid" || (input.dtype === want.dtype && (input.isRef || !want.ref))) return;
+    const shown = (dtype: string, ref: boolean): string => (ref ? `${dtype}_ref` : dtype);
+    fail(
+      node,
+      `Input ${i} of node ${node.name} was passed ${shown(input.dtype, input.isRef)} from ${input.name} incompatible with expected ${shown(want.dtype, want.ref)}.`,
+    );
+  });
+}
+
+/** Shapes that the file states. Those that contradict inference are ignored, as TensorFlow does. */
+function applyKnownShapes(op: Operation, node: NodeDef): void {
+  const shapes = op.attrs._output_shapes;
+  if (!Array.isArray(shapes)) return;
+  if (op.def !== undefined && shapes.length !== op.outputs.length) {
+    fail(node, `Node has ${op.outputs.length} outputs but the _output_shapes attribute specifies shapes for ${shapes.length} outputs`);
+  }
+  (shapes as readonly ShapeValue[]).forEach((shape, i) => {
+    const output = op.output(i);
+    if (isCompatible(output.shape, shape.dims)) output.shape = mergeShapes(output.shape, shape.dims);
+  });
+}
+
