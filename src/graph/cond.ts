@@ -127,7 +127,11 @@ function isWithin(context: ControlFlowContext | null, ancestor: ControlFlowConte
 /** [when false, when true]: `x` goes to one of them, the other stays dead. The Switch is colocated with `x`. */
 export function switchOf(x: Output, pred: Output, name = "Switch"): readonly [Output, Output] {
   const { graph } = x;
-  const op = graph.colocateWith(x, () => graph.addOp(x.isRef ? "RefSwitch" : "Switch", [x, pred], { name }), true);
+  const op = graph.colocateWith(
+    x,
+    () => graph.addOp(x.isRef ? "RefSwitch" : "Switch", [x, pred], { name }),
+    true,
+  );
   return [op.output(0), op.output(1)];
 }
 
@@ -150,7 +154,10 @@ export function cond(
 ): Output | Output[] {
   const { graph } = pred;
   if (pred.dtype !== "bool") {
-    throw new VarscopeError("INVALID_ARGUMENT", `the predicate of a conditional is bool, ${pred.name} is ${pred.dtype}`);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `the predicate of a conditional is bool, ${pred.name} is ${pred.dtype}`,
+    );
   }
   return graph.nameScope(options.name ?? "cond", (scope) => {
     const at = scope.slice(0, -1);
@@ -174,7 +181,9 @@ function buildBranch(context: CondContext, body: () => CondResult, at: string): 
   const results = context.within(() => {
     const given = body() as CondResult | null | undefined;
     if (given === null || given === undefined) {
-      throw new VarscopeError("INVALID_ARGUMENT", "a branch of a conditional must have a return value", { at });
+      throw new VarscopeError("INVALID_ARGUMENT", "a branch of a conditional must have a return value", {
+        at,
+      });
     }
     return itemsOf(given).map((item) => context.result(toOutput(context, item)));
   });
@@ -204,7 +213,9 @@ function checkResults(a: readonly Output[], b: readonly Output[], at: string): v
     );
   }
   if (a.length === 0) {
-    throw new VarscopeError("INVALID_ARGUMENT", "'true_fn' and 'false_fn' must return at least one result.", { at });
+    throw new VarscopeError("INVALID_ARGUMENT", "'true_fn' and 'false_fn' must return at least one result.", {
+      at,
+    });
   }
   a.forEach((x, i) => {
     const y = b[i]!;
@@ -221,7 +232,7 @@ function checkResults(a: readonly Output[], b: readonly Output[], at: string): v
 export function smartConstant(pred: Output | boolean | number): boolean | null {
   if (!(pred instanceof Output)) return Boolean(pred);
   const value = constantValue(pred);
-  return value === null ? null : (value.dtype === "bool" ? value.data[0] !== 0 : toNumbers(value)[0] !== 0);
+  return value === null ? null : value.dtype === "bool" ? value.data[0] !== 0 : toNumbers(value)[0] !== 0;
 }
 
 /** `cond`, but a predicate that is known while building picks its branch at once, and no conditional is built. */

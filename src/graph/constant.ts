@@ -1,6 +1,17 @@
 /** @file Values to Const attributes: dtype choice and filling a shape. Start at `toTensor`. */
 
-import { type DType, type Nested, naturalDType, sizeOf, type Tensor, tensor, VarscopeError } from "../base/index.ts";
+import {
+  type DType,
+  getElement,
+  type Nested,
+  naturalDType,
+  setElement,
+  sizeOf,
+  type Tensor,
+  tensor,
+  VarscopeError,
+  zeros,
+} from "../base/index.ts";
 import type { Attrs } from "./attr.ts";
 
 export const isTensor = (x: unknown): x is Tensor =>
@@ -21,7 +32,9 @@ export function toTensor(value: Tensor | Nested, dtype?: DType, shape?: readonly
   }
   const type = dtype ?? naturalDType(value);
   if (shape !== undefined && !Array.isArray(value)) {
-    const filled = tensor(Array.from({ length: sizeOf(shape) }, () => value), type, shape);
+    const filled = zeros(type, shape);
+    const element = getElement(tensor(value, type, []), 0);
+    for (let i = 0; i < sizeOf(shape); i++) setElement(filled, i, element);
     fills.add(filled);
     return filled;
   }

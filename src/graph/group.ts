@@ -7,7 +7,7 @@
 import { VarscopeError } from "../base/index.ts";
 import type { Graph } from "./graph.ts";
 import { type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
-import { Operation, Output } from "./operation.ts";
+import { type Operation, Output } from "./operation.ts";
 
 const opOf = (x: Operation | Output | IndexedSlices): Operation =>
   isIndexedSlices(x) ? x.values.op : x instanceof Output ? x.op : x;
@@ -54,11 +54,19 @@ export function withDependencies(
 }
 
 /** The same values, none of which is there before all of them are. null stays null. */
-export function tuple<X extends Output | IndexedSlices | null>(graph: Graph, values: readonly X[], name = "tuple"): X[] {
+export function tuple<X extends Output | IndexedSlices | null>(
+  graph: Graph,
+  values: readonly X[],
+  name = "tuple",
+): X[] {
   return graph.nameScope(name, () => {
     const ops = new Set(values.filter((v) => v !== null).map((v) => opOf(v)));
-    if (ops.size === 0) throw new VarscopeError("INVALID_ARGUMENT", `'${name}' must have at least one tensor`);
-    const gate = group(graph, [...ops].sort((a, b) => a.id - b.id));
+    if (ops.size === 0)
+      throw new VarscopeError("INVALID_ARGUMENT", `'${name}' must have at least one tensor`);
+    const gate = group(
+      graph,
+      [...ops].sort((a, b) => a.id - b.id),
+    );
     return values.map((v) => (v === null ? v : (withDependencies([gate], v as Output | IndexedSlices) as X)));
   });
 }

@@ -17,7 +17,7 @@ export { mergeDevices } from "./device.ts";
 export { Graph } from "./graph.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { type ControlFlowContext, type Input, Operation, Output } from "./operation.ts";
-export { type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
+export { densify, type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
 export type { NodeOptions } from "./node-builder.ts";
 export { makeOutputs } from "./node-builder.ts";
 export type { DataFormat, Onnx, OnnxAttr, OnnxNn, OnnxOut, OnnxValue, Window } from "./onnx.ts";

@@ -8,6 +8,7 @@ import { type Attrs, type AttrValue, checkAttr } from "./attr.ts";
 import { isTensor, toTensor } from "./constant.ts";
 import { mergeDevices } from "./device.ts";
 import type { Graph } from "./graph.ts";
+import { densify, isIndexedSlices } from "./indexed-slices.ts";
 import { type Input, type Operation, Output } from "./operation.ts";
 import { type ArgType, argCount, argType, type OpDef } from "./op-def.ts";
 import { inferOutputs } from "./spec.ts";
@@ -22,15 +23,15 @@ export interface NodeOptions {
 }
 
 /** Adds a node of `def` to the graph, as TensorFlow's Python op functions do. */
-export function buildNode(graph: Graph, def: OpDef, inputs: readonly Input[], options: NodeOptions): Operation {
+export function buildNode(graph: Graph, def: OpDef, given: readonly Input[], options: NodeOptions): Operation {
   const name = graph.namer.opName(options.name ?? def.type);
-  const given = options.attrs ?? {};
   const attrs: Record<string, AttrValue> = {};
-  for (const [key, value] of Object.entries(given)) if (value !== undefined) attrs[key] = value;
+  for (const [key, value] of Object.entries(options.attrs ?? {})) if (value !== undefined) attrs[key] = value;
   const args = Object.entries(def.inputs).map(([arg, text]) => argType(arg, text));
-  if (inputs.length !== args.length) {
-    throw new VarscopeError("INVALID_ARGUMENT", `${def.type} takes ${args.length} inputs, ${inputs.length} given`, { at: name });
+  if (given.length !== args.length) {
+    throw new VarscopeError("INVALID_ARGUMENT", `${def.type} takes ${args.length} inputs, ${given.length} given`, { at: name });
   }
+  const inputs = given.map((x, i) => withoutSlices(graph, x, `${name}/`, args[i]!.name));
   bindTypes(args, inputs, attrs, name);
   const flat = args.flatMap((arg, i) => convert(graph, def, arg, inputs[i]!, attrs, name));
   fillDefaults(def, attrs, name);
@@ -46,6 +47,13 @@ export function buildNode(graph: Graph, def: OpDef, inputs: readonly Input[], op
   graph.context?.addOp(op); // after inference: behind a Switch a constant input is none any more
   graph.noteCreated(op);
   return op;
+}
+
+/** An op takes IndexedSlices as the dense tensor that they stand for. */
+function withoutSlices(graph: Graph, input: Input, scope: string, label: string): Input {
+  if (isIndexedSlices(input)) return graph.nameScope(scope, () => densify(input, label));
+  if (!Array.isArray(input) || !input.some(isIndexedSlices)) return input;
+  return input.map((x, i) => withoutSlices(graph, x as Input, scope, `${label}_${i}`));
 }
 
 /** Type and number attrs that inputs which are outputs already decide. */

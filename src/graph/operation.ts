@@ -3,10 +3,11 @@
 import { type DType, type Nested, type Shape, type Tensor, VarscopeError } from "../base/index.ts";
 import type { Attrs, AttrValue } from "./attr.ts";
 import type { Graph } from "./graph.ts";
+import type { IndexedSlices } from "./indexed-slices.ts";
 import type { HandleSpec, OpDef } from "./op-def.ts";
 
-/** What an op takes as input: outputs, values that become constants, lists of them where the argument is a list. */
-export type Input = Output | Tensor | Nested | readonly Input[];
+/** What an op takes as input: outputs, rows (made dense), values that become constants, lists of them where the argument is a list. */
+export type Input = Output | IndexedSlices | Tensor | Nested | readonly Input[];
 
 /** Where ops are created inside a conditional or loop. It may rewire a new op's inputs. */
 export interface ControlFlowContext {

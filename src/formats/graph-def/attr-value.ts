@@ -6,12 +6,27 @@
  */
 
 import { create } from "@bufbuild/protobuf";
-import { DTYPES, type DType, dtypeFromCode, isDType, isVarscopeError, type Tensor, VarscopeError } from "../../base/index.ts";
-import { type AttrKind, type Attrs, type AttrValue, type FuncValue, isTensor, type ShapeValue } from "../../graph/index.ts";
 import {
-  type AttrValue as AttrValueProto,
+  DTYPES,
+  type DType,
+  dtypeFromCode,
+  isDType,
+  isVarscopeError,
+  type Tensor,
+  VarscopeError,
+} from "../../base/index.ts";
+import {
+  type AttrKind,
+  type Attrs,
+  type AttrValue,
+  type FuncValue,
+  isTensor,
+  type ShapeValue,
+} from "../../graph/index.ts";
+import {
   type AttrValue_ListValue,
   AttrValue_ListValueSchema,
+  type AttrValue as AttrValueProto,
   AttrValueSchema,
   type NameAttrList,
   NameAttrListSchema,
@@ -31,7 +46,16 @@ const FIELDS: Record<string, Field> = {
   tensor: "tensor",
   func: "func",
 };
-const LIST_FIELDS = ["s", "i", "f", "b", "type", "shape", "tensor", "func"] as const satisfies readonly Field[];
+const LIST_FIELDS = [
+  "s",
+  "i",
+  "f",
+  "b",
+  "type",
+  "shape",
+  "tensor",
+  "func",
+] as const satisfies readonly Field[];
 
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const ENCODER = new TextEncoder();
@@ -81,7 +105,11 @@ export function readAttr(proto: AttrValueProto, at: string, budget: Budget): Att
   if (field !== "list") return readSingle(field, value, at, budget);
   const filled = LIST_FIELDS.filter((f) => value[f].length > 0);
   if (filled.length > 1) {
-    throw new VarscopeError("INVALID_ARGUMENT", `attribute is a list of several kinds: ${filled.join(", ")}`, { at });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `attribute is a list of several kinds: ${filled.join(", ")}`,
+      { at },
+    );
   }
   const [only] = filled;
   return only === undefined ? [] : (value[only] as unknown[]).map((v) => readSingle(only, v, at, budget));
@@ -120,7 +148,9 @@ export function writeAttr(value: AttrValue, kind?: AttrKind): AttrValueProto {
     return create(AttrValueSchema, { value: { case: "list", value: list } });
   }
   const field = fieldOf(kind, value as Single);
-  return create(AttrValueSchema, { value: { case: field, value: writeSingle(field, value as Single) } as never });
+  return create(AttrValueSchema, {
+    value: { case: field, value: writeSingle(field, value as Single) } as never,
+  });
 }
 
 /** The field that a message holds its value in: what a new value of the same attribute should take. */
@@ -167,8 +197,13 @@ function typeCode(name: string): number {
 }
 
 const writeFunc = (f: FuncValue): NameAttrList =>
-  create(NameAttrListSchema, { name: f.func, attr: sortedAttrs(Object.entries(f.attrs).map(([k, v]) => [k, writeAttr(v)])) });
+  create(NameAttrListSchema, {
+    name: f.func,
+    attr: sortedAttrs(Object.entries(f.attrs).map(([k, v]) => [k, writeAttr(v)])),
+  });
 
 /** A map of attributes in the order in which TensorFlow's deterministic serialisation writes it: by name. */
-export const sortedAttrs = (entries: readonly (readonly [string, AttrValueProto])[]): Record<string, AttrValueProto> =>
+export const sortedAttrs = (
+  entries: readonly (readonly [string, AttrValueProto])[],
+): Record<string, AttrValueProto> =>
   Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));

@@ -4,11 +4,12 @@
  */
 
 import { isCompatible, isDType, mergeShapes, VarscopeError } from "../../base/index.ts";
+import { checkAttr } from "../../graph/attr.ts";
 import {
-  argCount,
-  argType,
   type Attrs,
   type AttrValue,
+  argCount,
+  argType,
   type Graph,
   inferOutputs,
   makeOutputs,
@@ -17,7 +18,6 @@ import {
   type Output,
   type ShapeValue,
 } from "../../graph/index.ts";
-import { checkAttr } from "../../graph/attr.ts";
 import type { NodeDef } from "../../proto/graph.gen.ts";
 import { readAttrs } from "./attr-value.ts";
 import { inputNames, setOrigin } from "./origin.ts";
@@ -43,13 +43,15 @@ export function linksOf(node: NodeDef, names: ReadonlyMap<string, number>, graph
   const control: string[] = [];
   for (const text of node.input) {
     if (text.startsWith("^")) control.push(text.slice(1));
-    else if (control.length > 0) fail(node, `Control dependencies must come after regular dependencies: '${text}'`);
+    else if (control.length > 0)
+      fail(node, `Control dependencies must come after regular dependencies: '${text}'`);
     else data.push(parseInput(node, text));
   }
   const before = new Set<number>();
   for (const name of [...data.map((d) => d.node), ...control]) {
     const i = names.get(name);
-    if (i === undefined && graph.findOperation(name) === undefined) fail(node, `Unknown input node '${name}'`);
+    if (i === undefined && graph.findOperation(name) === undefined)
+      fail(node, `Unknown input node '${name}'`);
     if (i !== undefined) before.add(i);
   }
   return { data, control, before: [...before] };
@@ -62,7 +64,11 @@ function parseInput(node: NodeDef, text: string): InputName {
 }
 
 function fail(node: NodeDef, what: string, hint?: string): never {
-  throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}': ${what}`, hint === undefined ? {} : { hint });
+  throw new VarscopeError(
+    "INVALID_ARGUMENT",
+    `Node '${node.name}': ${what}`,
+    hint === undefined ? {} : { hint },
+  );
 }
 
 interface NodeImport {
@@ -97,7 +103,8 @@ export function makeOperation(n: NodeImport): { op: Operation; finish: (() => vo
   op.addControlInputs(links.control.map((name) => n.find(name)!));
   if (complete && def !== undefined) inferOutputs(op);
   applyKnownShapes(op, node);
-  const remember = (): void => setOrigin(op, { node, position: n.position, attrs: op.attrs, device: op.device, inputs: inputNames(op) });
+  const remember = (): void =>
+    setOrigin(op, { node, position: n.position, attrs: op.attrs, device: op.device, inputs: inputNames(op) });
   if (complete) {
     remember();
     return { op, finish: null };
@@ -114,7 +121,10 @@ export function makeOperation(n: NodeImport): { op: Operation; finish: (() => vo
 function inputOf(node: NodeDef, { node: name, index }: InputName, find: NodeImport["find"]): Output {
   const source = find(name)!;
   if (source.def !== undefined && index >= source.outputs.length) {
-    fail(node, `Connecting to invalid output ${index} of source node ${name} which has ${source.outputs.length} outputs.`);
+    fail(
+      node,
+      `Connecting to invalid output ${index} of source node ${name} which has ${source.outputs.length} outputs.`,
+    );
   }
   return source.output(index);
 }
@@ -130,7 +140,11 @@ function completeAttrs(def: OpDef, given: Attrs, node: NodeDef): Attrs {
   }
   const unknown = Object.keys(node.attr).find((name) => !(name in def.attrs) && !name.startsWith("_"));
   if (unknown !== undefined) {
-    fail(node, `NodeDef mentions attr '${unknown}' not in Op<name=${def.type}>`, "is the file from a newer TensorFlow?");
+    fail(
+      node,
+      `NodeDef mentions attr '${unknown}' not in Op<name=${def.type}>`,
+      "is the file from a newer TensorFlow?",
+    );
   }
   return attrs;
 }
@@ -140,12 +154,19 @@ function checkInputs(def: OpDef, op: Operation, node: NodeDef): void {
     const arg = argType(name, text);
     const count = argCount(arg, op.attrs) ?? 1;
     const dtypeAt = (i: number): string =>
-      arg.list !== null ? (op.attrs[arg.list] as readonly string[])[i]! : isDType(arg.type) ? arg.type : String(op.attrs[arg.type]);
+      arg.list !== null
+        ? (op.attrs[arg.list] as readonly string[])[i]!
+        : isDType(arg.type)
+          ? arg.type
+          : String(op.attrs[arg.type]);
     return Array.from({ length: count }, (_, i) => ({ dtype: dtypeAt(i), ref: arg.ref }));
   });
   if (wants.length !== op.inputs.length) {
     const expected = wants.map((w) => w.dtype).join(", ");
-    fail(node, `NodeDef expected inputs '${expected}' do not match ${op.inputs.length} inputs specified; Op<name=${def.type}>`);
+    fail(
+      node,
+      `NodeDef expected inputs '${expected}' do not match ${op.inputs.length} inputs specified; Op<name=${def.type}>`,
+    );
   }
   wants.forEach((want, i) => {
     const input = op.inputs[i]!;
@@ -163,11 +184,13 @@ function applyKnownShapes(op: Operation, node: NodeDef): void {
   const shapes = op.attrs._output_shapes;
   if (!Array.isArray(shapes)) return;
   if (op.def !== undefined && shapes.length !== op.outputs.length) {
-    fail(node, `Node has ${op.outputs.length} outputs but the _output_shapes attribute specifies shapes for ${shapes.length} outputs`);
+    fail(
+      node,
+      `Node has ${op.outputs.length} outputs but the _output_shapes attribute specifies shapes for ${shapes.length} outputs`,
+    );
   }
   (shapes as readonly ShapeValue[]).forEach((shape, i) => {
     const output = op.output(i);
     if (isCompatible(output.shape, shape.dims)) output.shape = mergeShapes(output.shape, shape.dims);
   });
 }
-

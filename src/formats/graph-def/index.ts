@@ -5,5 +5,11 @@
 
 export { readAttr, readAttrs, writeAttr } from "./attr-value.ts";
 export { fromGraphDef, importNodes, type ReadGraphOptions, readGraphDef, readMessage } from "./read.ts";
-export { MAX_EXPANDED_BYTES, readShape, readTensorProto, writeShape, writeTensorProto } from "./tensor-proto.ts";
+export {
+  MAX_EXPANDED_BYTES,
+  readShape,
+  readTensorProto,
+  writeShape,
+  writeTensorProto,
+} from "./tensor-proto.ts";
 export { toGraphDef, toNodeDef, writeGraphDef } from "./write.ts";

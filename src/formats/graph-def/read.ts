@@ -67,7 +67,14 @@ export function importNodes(graph: Graph, def: GraphDef): Operation[] {
       const at = names.get(name);
       return at === undefined ? graph.findOperation(name) : made[at];
     };
-    const { op, finish } = makeOperation({ graph, node: def.node[i]!, links: links[i]!, position: i, find, budget });
+    const { op, finish } = makeOperation({
+      graph,
+      node: def.node[i]!,
+      links: links[i]!,
+      position: i,
+      find,
+      budget,
+    });
     made[i] = op;
     if (finish !== null) late.push(finish);
   }
@@ -76,7 +83,11 @@ export function importNodes(graph: Graph, def: GraphDef): Operation[] {
 }
 
 /** Decodes a message. @throws VarscopeError DATA_LOSS - truncated, nested too deep, or something else */
-export function readMessage<D extends DescMessage>(schema: D, bytes: Uint8Array, file: string): MessageShape<D> {
+export function readMessage<D extends DescMessage>(
+  schema: D,
+  bytes: Uint8Array,
+  file: string,
+): MessageShape<D> {
   try {
     return fromBinary(schema, bytes);
   } catch (cause) {
@@ -95,7 +106,9 @@ function checkVersions({ versions }: GraphDef): void {
     );
   }
   if (versions.badConsumers.includes(GRAPH_DEF_VERSION)) {
-    throw new VarscopeError("INVALID_ARGUMENT", `GraphDef disallows consumer version ${GRAPH_DEF_VERSION}`, { at: "versions" });
+    throw new VarscopeError("INVALID_ARGUMENT", `GraphDef disallows consumer version ${GRAPH_DEF_VERSION}`, {
+      at: "versions",
+    });
   }
 }
 
@@ -105,14 +118,18 @@ function readLibrary(graph: Graph, { library }: GraphDef): void {
     const bytes = toBinary(FunctionDefSchema, f);
     const old = graph.functions.get(name);
     if (old !== undefined && !equalBytes(old, bytes)) {
-      throw new VarscopeError("INVALID_ARGUMENT", `Cannot add function '${name}' because a different function with the same name already exists.`);
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Cannot add function '${name}' because a different function with the same name already exists.`,
+      );
     }
     graph.functions.set(name, bytes);
   }
   for (const g of library?.gradient ?? []) graph.functionGradients.push(toBinary(GradientDefSchema, g));
 }
 
-const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((v, i) => v === b[i]);
+const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((v, i) => v === b[i]);
 
 /** @see TensorFlow core/common_runtime/graph_constructor.cc "IsValidNodeName" */
 const NODE_NAME = /^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$/;
@@ -121,7 +138,11 @@ function indexNodes(graph: Graph, nodes: readonly NodeDef[]): Map<string, number
   const names = new Map<string, number>();
   nodes.forEach((node, i) => {
     if (!NODE_NAME.test(node.name)) {
-      throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}': Node name contains invalid characters`, { at: `node ${i}` });
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Node '${node.name}': Node name contains invalid characters`,
+        { at: `node ${i}` },
+      );
     }
     if (names.has(node.name) || graph.findOperation(node.name) !== undefined) {
       throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}' is not unique`, { at: `node ${i}` });
@@ -151,7 +172,11 @@ function importOrder(nodes: readonly NodeDef[], links: readonly Links[]): number
   return order;
 }
 
-function cycleError(nodes: readonly NodeDef[], links: readonly Links[], waiting: readonly number[]): VarscopeError {
+function cycleError(
+  nodes: readonly NodeDef[],
+  links: readonly Links[],
+  waiting: readonly number[],
+): VarscopeError {
   const seen: number[] = [];
   let i = waiting.findIndex((n) => n > 0);
   while (!seen.includes(i)) {
@@ -196,4 +221,3 @@ class MinHeap {
     return top;
   }
 }
-

@@ -44,7 +44,8 @@ export function readShape(proto: TensorShapeProto | undefined, at: string): Shap
     if (proto.dim.length > 0) fail("a shape of unknown rank has dimensions", at);
     return null;
   }
-  if (proto.dim.length > MAX_RANK) fail(`shape has ${proto.dim.length} dimensions, at most ${MAX_RANK} are possible`, at);
+  if (proto.dim.length > MAX_RANK)
+    fail(`shape has ${proto.dim.length} dimensions, at most ${MAX_RANK} are possible`, at);
   return proto.dim.map(({ size }) => {
     if (size < -1n || size > BigInt(Number.MAX_SAFE_INTEGER)) fail(`shape has dimension ${size}`, at);
     return size === -1n ? null : Number(size);
@@ -115,7 +116,11 @@ const listField = (dtype: DType): ListField => LIST_FIELDS[dtype] ?? "intVal";
  * @param at - node and attribute, for errors
  * @throws VarscopeError INVALID_ARGUMENT - shape unknown, or content of another size; RESOURCE_EXHAUSTED - grows beyond the budget
  */
-export function readTensorProto(proto: TensorProto, at: string, budget: Budget = { left: MAX_EXPANDED_BYTES }): Tensor {
+export function readTensorProto(
+  proto: TensorProto,
+  at: string,
+  budget: Budget = { left: MAX_EXPANDED_BYTES },
+): Tensor {
   const dtype = dtypeFromCode(proto.dtype, at);
   const dims = readShape(proto.tensorShape, at);
   if (dims === null || dims.includes(null)) fail("tensor has a shape that is not fully known", at);
@@ -131,38 +136,55 @@ export function readTensorProto(proto: TensorProto, at: string, budget: Budget =
 function readContent(proto: TensorProto, dtype: DType, shape: number[], at: string): Tensor {
   const want = sizeOf(shape) * DTYPES[dtype].bytes;
   const found = proto.tensorContent.length;
-  if (found !== want) fail(`tensor_content has ${found} bytes, ${dtype} [${shape.join(",")}] needs ${want}`, at);
+  if (found !== want)
+    fail(`tensor_content has ${found} bytes, ${dtype} [${shape.join(",")}] needs ${want}`, at);
   return fromBytes(dtype, shape, proto.tensorContent);
 }
 
 function spend(budget: Budget, bytes: number, at: string): void {
   budget.left -= bytes;
   if (budget.left >= 0) return;
-  throw new VarscopeError("RESOURCE_EXHAUSTED", `tensor of ${bytes} bytes is written as a short list that repeats its last value`, {
-    at,
-    hint: `values repeated in one file may take ${MAX_EXPANDED_BYTES} bytes`,
-  });
+  throw new VarscopeError(
+    "RESOURCE_EXHAUSTED",
+    `tensor of ${bytes} bytes is written as a short list that repeats its last value`,
+    {
+      at,
+      hint: `values repeated in one file may take ${MAX_EXPANDED_BYTES} bytes`,
+    },
+  );
 }
 
 function readStrings(proto: TensorProto, shape: number[], size: number, at: string, budget: Budget): Tensor {
   const values = proto.stringVal;
-  if (values.length > size) fail(`string_val has ${values.length} values, shape [${shape.join(",")}] has ${size}`, at);
+  if (values.length > size)
+    fail(`string_val has ${values.length} values, shape [${shape.join(",")}] has ${size}`, at);
   const bytesPerReference = 8;
   spend(budget, (size - values.length) * bytesPerReference, at);
   const last = values.at(-1) ?? new Uint8Array(0);
   return { dtype: "string", shape, data: Array.from({ length: size }, (_, i) => values[i] ?? last) };
 }
 
-function readList(proto: TensorProto, dtype: DType, shape: number[], size: number, at: string, budget: Budget): Tensor {
+function readList(
+  proto: TensorProto,
+  dtype: DType,
+  shape: number[],
+  size: number,
+  at: string,
+  budget: Budget,
+): Tensor {
   const parts = isComplex(dtype) ? 2 : 1;
   const values = dtype.startsWith("float8") ? proto.float8Val : proto[listField(dtype)];
   const count = values.length / parts;
   if (count > size || !Number.isInteger(count)) {
-    fail(`the list of values has ${values.length} numbers, ${dtype} [${shape.join(",")}] has ${size * parts}`, at);
+    fail(
+      `the list of values has ${values.length} numbers, ${dtype} [${shape.join(",")}] has ${size * parts}`,
+      at,
+    );
   }
   spend(budget, (size - count) * DTYPES[dtype].bytes, at);
   const data = allocate(dtype, size) as Record<number, unknown>;
-  for (let i = 0; i < values.length; i++) data[i] = typeof values[i] === "boolean" ? Number(values[i]) : values[i];
+  for (let i = 0; i < values.length; i++)
+    data[i] = typeof values[i] === "boolean" ? Number(values[i]) : values[i];
   if (count > 0 && count < size) repeatLast(data, values.length, size * parts, parts);
   return { dtype, shape, data: data as never };
 }
@@ -180,7 +202,10 @@ export function writeTensorProto(t: Tensor): TensorProto {
   const proto = create(TensorProtoSchema, { dtype: DTYPES[t.dtype].code, tensorShape: writeShape(t.shape) });
   const size = sizeOf(t.shape);
   if (DTYPES[t.dtype].kind === "other") {
-    throw new VarscopeError("INVALID_ARGUMENT", `a ${t.dtype} tensor has no plain values and cannot be written`);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `a ${t.dtype} tensor has no plain values and cannot be written`,
+    );
   }
   const count = isFill(t) ? Math.min(size, 1) : size;
   if (t.dtype === "string") proto.stringVal = (t.data as readonly Uint8Array[]).slice(0, count);

@@ -69,7 +69,8 @@ export function toNodeDef(op: Operation): NodeDef {
     device: op.device,
     attr: sortedAttrs(attrEntries(op, origin)),
   });
-  if (origin?.node.experimentalDebugInfo !== undefined) node.experimentalDebugInfo = origin.node.experimentalDebugInfo;
+  if (origin?.node.experimentalDebugInfo !== undefined)
+    node.experimentalDebugInfo = origin.node.experimentalDebugInfo;
   if (origin?.node.experimentalType !== undefined) node.experimentalType = origin.node.experimentalType;
   if (origin?.node.$unknown !== undefined) node.$unknown = origin.node.$unknown;
   return node;
@@ -86,7 +87,10 @@ function attrEntries(op: Operation, origin: NodeOrigin | undefined): [string, At
       if (read !== undefined) entries.push([name, read]); // else a default that the file left out
       continue;
     }
-    entries.push([name, writeAttr(value, op.def?.attrs[name]?.kind ?? (read === undefined ? undefined : kindOf(read)))]);
+    entries.push([
+      name,
+      writeAttr(value, op.def?.attrs[name]?.kind ?? (read === undefined ? undefined : kindOf(read))),
+    ]);
   }
   for (const [name, proto] of Object.entries(origin?.node.attr ?? {})) {
     if (!(name in origin!.attrs)) entries.push([name, proto]); // of a kind that has no value here
@@ -95,7 +99,8 @@ function attrEntries(op: Operation, origin: NodeOrigin | undefined): [string, At
 }
 
 function writeLibrary(graph: Graph, origin: FunctionDefLibrary | undefined): FunctionDefLibrary | undefined {
-  if (graph.functions.size === 0 && graph.functionGradients.length === 0 && origin === undefined) return undefined;
+  if (graph.functions.size === 0 && graph.functionGradients.length === 0 && origin === undefined)
+    return undefined;
   const library = create(FunctionDefLibrarySchema, {
     function: [...graph.functions.values()].map((bytes) => fromBinary(FunctionDefSchema, bytes)),
     gradient: graph.functionGradients.map((bytes) => fromBinary(GradientDefSchema, bytes)),

@@ -1,0 +1,244 @@
+/**
+ * @file Symbolic gradients: walks the graph from ys to xs and asks each OpDef for the gradient ops of its op. Builds the ops, names and
+ * order that TensorFlow Python's `tf.gradients` builds. Start at `gradients`.
+ *
+ * @see TensorFlow python/ops/gradients_util.py "_GradientsHelper"
+ */
+
+import {
+  formatShape,
+  isComplex,
+  isFloat,
+  isInteger,
+  isVarscopeError,
+  mergeShapes,
+  VarscopeError,
+} from "../base/index.ts";
+import {
+  densify,
+  type Grad,
+  type Graph,
+  type IndexedSlices,
+  isAbsent,
+  isIndexedSlices,
+  type OpDef,
+  type Operation,
+  Output,
+  tuple,
+} from "../graph/index.ts";
+import { Received } from "./aggregate.ts";
+import { onesFor, zerosForInput, zerosForOutput } from "./fills.ts";
+import { isTrainable, pathThrough, pendingCounts, stopOps } from "./reach.ts";
+
+export interface GradientsOptions {
+  /** gradients of ys; ones where absent or null */
+  readonly gradYs?: readonly (Grad | null)[];
+  /** name scope of the new ops: "gradients" */
+  readonly name?: string;
+  /** puts each gradient op next to the op that it differentiates: false */
+  readonly colocateGradientsWithOps?: boolean;
+  /** an op's gradients are given only when all of them are there: false */
+  readonly gateGradients?: boolean;
+  /** not differentiated through: taken as constants */
+  readonly stopGradients?: readonly Output[];
+  /** gradient of an x that no y depends on: null, or zeros of its shape: "none" */
+  readonly unconnectedGradients?: "none" | "zero";
+}
+
+/**
+ * Gradients of the sum of `ys` with respect to each of `xs`.
+ *
+ * @returns dense, or rows at indices where x was gathered from; null where no y depends on x
+ * @throws VarscopeError NOT_FOUND - an op between has no gradient: the message names it, and the path that leads through it
+ * @throws VarscopeError INVALID_ARGUMENT - gradYs do not fit ys, complex ys without gradYs
+ */
+export function gradients(
+  ys: Output | readonly Output[],
+  xs: Output | readonly Output[],
+  options: GradientsOptions = {},
+): (Grad | null)[] {
+  const to = ys instanceof Output ? [ys] : ys;
+  const from = xs instanceof Output ? [xs] : xs;
+  const graph = (to[0] ?? from[0])?.graph;
+  if (graph === undefined) return [];
+  const foreign = [...to, ...from].find((t) => t.graph !== graph);
+  if (foreign !== undefined) {
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Tensor ${foreign.name} must be from the same graph as ${to[0]!.name}`,
+    );
+  }
+  const received = graph.nameScope(options.name ?? "gradients", (scope) => {
+    graph.uniqueName("uid"); // TensorFlow takes this name for itself
+    return new Backprop(graph, to, from, scope, options).run();
+  });
+  return from.map(
+    (x) => received.sum(x) ?? (options.unconnectedGradients === "zero" ? zerosForInput(x) : null),
+  );
+}
+
+/** One call of `gradients`. */
+class Backprop {
+  private readonly graph: Graph;
+  private readonly ys: readonly Output[];
+  private readonly xs: readonly Output[];
+  private readonly scope: string;
+  private readonly options: GradientsOptions;
+  private readonly received = new Received();
+
+  constructor(
+    graph: Graph,
+    ys: readonly Output[],
+    xs: readonly Output[],
+    scope: string,
+    options: GradientsOptions,
+  ) {
+    this.graph = graph;
+    this.ys = ys;
+    this.xs = xs;
+    this.scope = scope;
+    this.options = options;
+  }
+
+  run(): Received {
+    const { ys, xs } = this;
+    const gradYs = this.startingGradients();
+    const to = ys.map((y) => y.op);
+    const from = xs.map((x) => x.op);
+    const { reachable, counts } = pendingCounts(to, from);
+    ys.forEach((y, i) => this.received.add(y, gradYs[i]!));
+    const stops = stopOps(
+      from,
+      (this.options.stopGradients ?? []).map((x) => x.op),
+      counts,
+    );
+    const queue = [...new Set(to)].filter((op) => reachable.has(op) && (counts.get(op) ?? 0) === 0);
+    for (let next = 0; next < queue.length; next++) {
+      const op = queue[next]!;
+      this.near(op, () => this.differentiate(op, stops.has(op)));
+      for (const x of op.inputs) {
+        const left = (counts.get(x.op) ?? 0) - 1;
+        counts.set(x.op, left);
+        if (left === 0) queue.push(x.op);
+      }
+    }
+    return this.received;
+  }
+
+  private near<R>(op: Operation, body: () => R): R {
+    return this.options.colocateGradientsWithOps ? this.graph.colocateWith(op, body) : body();
+  }
+
+  private startingGradients(): Grad[] {
+    const given = this.options.gradYs ?? this.ys.map(() => null);
+    if (given.length !== this.ys.length) {
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Length mismatch. Passed ${given.length} grad_ys for ${this.ys.length} ys`,
+      );
+    }
+    return this.ys.map((y, i) =>
+      this.near(y.op, () => startingGradient(y, given[i] ?? null, `grad_ys_${i}`)),
+    );
+  }
+
+  /** Sums what the op received and hands its inputs their gradients. */
+  private differentiate(op: Operation, stop: boolean): void {
+    const dys = this.received.sumsOf(op);
+    if (stop || dys.every((dy) => dy === null)) return;
+    const grad = this.ruleOf(op);
+    const filled = dys.map(
+      (dy, i) => dy ?? (isTrainable(op.outputs[i]!.dtype) ? zerosForOutput(op, i) : null),
+    );
+    const dxs = this.graph.nameScope(`${op.name}_grad`, () => {
+      const takes = op.def!.gradTakesSlices === true;
+      const dense = filled.map((dy) => (!takes && isIndexedSlices(dy) ? densify(dy) : dy));
+      const results = grad(this.graph, op, dense as Output[], op.attrs as never);
+      if (results.length !== op.inputs.length) {
+        throw new VarscopeError(
+          "INTERNAL",
+          `Num gradients ${results.length} generated for op ${op.type} do not match num inputs ${op.inputs.length}`,
+          { at: op.name },
+        );
+      }
+      return this.gated(results);
+    });
+    dxs.forEach((dx, i) => {
+      if (dx === null) return;
+      const x = op.inputs[i]!;
+      if (dx instanceof Output && x.dtype !== "resource") takeShape(dx, x, op, i);
+      this.received.add(x, dx);
+    });
+  }
+
+  private ruleOf(op: Operation): Exclude<OpDef["grad"], { readonly absent: string }> {
+    const grad = op.def?.grad;
+    if (grad !== undefined && !isAbsent(grad)) return grad;
+    const why = isAbsent(grad) ? grad.absent : "this op is not known here";
+    const path = pathThrough(op, this.ys, this.xs).join(" <- ");
+    throw new VarscopeError(
+      "NOT_FOUND",
+      `No gradient defined for operation '${op.name}' (op type: ${op.type}): ${why}`,
+      {
+        at: this.scope.slice(0, -1),
+        hint: `the path is ${path}; put a StopGradient before it to take it as a constant`,
+      },
+    );
+  }
+
+  private gated(dxs: readonly (Grad | null)[]): readonly (Grad | null)[] {
+    if (this.options.gateGradients !== true || dxs.filter((dx) => dx !== null).length < 2) return dxs;
+    const { graph } = this;
+    return graph.withDevice(null, () => graph.colocateWith(null, () => tuple(graph, dxs), true));
+  }
+}
+
+function startingGradient(y: Output, given: Grad | null, name: string): Grad {
+  if (given === null) {
+    if (isComplex(y.dtype)) {
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Gradients of complex tensors (${y.name}) must set grad_ys`,
+      );
+    }
+    return onesFor(y, name);
+  }
+  const dtype = isIndexedSlices(given) ? given.values.dtype : given.dtype;
+  const fits = isComplex(y.dtype)
+    ? isComplex(dtype)
+    : y.dtype === "resource"
+      ? dtype !== "resource"
+      : isFloat(dtype) || isInteger(dtype);
+  if (!fits) {
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Gradient type ${dtype} generated for tensor ${y.name} with type ${y.dtype} must be ${isComplex(y.dtype) ? "complex" : "real or integer"}`,
+    );
+  }
+  return isIndexedSlices(given) ? copyRows(given, name) : y.graph.add("Identity", [given], { name });
+}
+
+const copyRows = ({ values, indices, denseShape }: IndexedSlices, name: string): IndexedSlices => {
+  const copy = (x: Output, part: string): Output => x.graph.add("Identity", [x], { name: `${name}_${part}` });
+  return {
+    indices: copy(indices, "indices"),
+    values: copy(values, "values"),
+    denseShape: denseShape === null ? null : copy(denseShape, "shape"),
+  };
+};
+
+/** A gradient has the shape of what it is the gradient of. */
+function takeShape(dx: Output, x: Output, op: Operation, index: number): void {
+  try {
+    const shape = mergeShapes(dx.shape, x.shape);
+    if (shape !== null) dx.shape = shape;
+  } catch (cause) {
+    if (!isVarscopeError(cause)) throw cause;
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Incompatible shapes between op input and calculated input gradient. Forward operation: ${op.name}. Input index: ${index}. ` +
+        `Original input shape: ${formatShape(x.shape)}. Calculated input gradient shape: ${formatShape(dx.shape)}`,
+      { at: dx.op.name, cause },
+    );
+  }
+}
