@@ -146,7 +146,7 @@ export class Builder implements Onnx {
   /** A model's output must be a node's own: inputs, constants and second uses are copied. */
   private copyOf(id: string): string {
     const name = this.emitter.fresh();
-    this.emitter.nodes.push({ type: "Identity", domain: "", inputs: [id], outputs: [name], attrs: {} });
+    this.emitter.nodes.push({ type: "Identity", domain: "", inputs: [id], outputs: [name], attrs: {}, name: "" });
     return name;
   }
 

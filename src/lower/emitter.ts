@@ -15,12 +15,16 @@ export interface RawNode {
   inputs: string[];
   readonly outputs: string[];
   attrs: Record<string, OnnxAttr>;
+  /** the TF node it was made for */
+  readonly name: string;
 }
 
 /** Nodes and constants, in topological order. */
 export class Emitter {
   readonly nodes: RawNode[] = [];
   readonly constants = new Map<string, Tensor>();
+  /** the TF node being lowered: errors at run time name it */
+  source = "";
   private readonly known = new Map<string, string[]>();
   private readonly constantIds = new Map<string, string>();
   private next = 0;
@@ -45,7 +49,7 @@ export class Emitter {
     const hit = this.known.get(key);
     if (hit !== undefined) return hit;
     const outs = Array.from({ length: outputs }, () => this.fresh());
-    this.nodes.push({ type, domain, inputs: [...inputs], outputs: outs, attrs });
+    this.nodes.push({ type, domain, inputs: [...inputs], outputs: outs, attrs, name: this.source });
     this.known.set(key, outs);
     return outs;
   }

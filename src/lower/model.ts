@@ -69,6 +69,7 @@ function onnxType(dtype: DType): number {
 
 const encodeNode = (node: RawNode): NodeProto =>
   create(NodeProtoSchema, {
+    name: node.name,
     opType: node.type,
     domain: node.domain,
     input: node.inputs,

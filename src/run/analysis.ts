@@ -1,0 +1,334 @@
+/**
+ * @file The pruned ops of a run as steps over slots: fed shapes are known, constants are folded, and variables are threaded through:
+ * a read is the slot of the latest write before it. Start at `analyse`.
+ */
+
+import { formatShape, isStatic, type Shape, sizeOrNull, type Tensor, tensor, VarscopeError, dtypeCppName } from "../base/index.ts";
+import {
+  type Access,
+  argCount,
+  argType,
+  groupArgs,
+  type HandleSpec,
+  type HostContext,
+  inferWith,
+  isAbsent,
+  LazySpec,
+  type Operation,
+  type Output,
+  type Spec,
+} from "../graph/index.ts";
+import { isOnnxType } from "../lower/index.ts";
+import type { Pruned, Request } from "./prune.ts";
+import { uninitialized, type VariableStore } from "./state.ts";
+
+/** A place for one value of a run. */
+export interface Slot {
+  readonly id: number;
+  readonly spec: Spec;
+  readonly source: "feed" | "variable" | "constant" | "step";
+  /** of a variable: its key */
+  readonly key: string | null;
+}
+
+export interface Write {
+  readonly key: string;
+  readonly arg: string;
+  readonly slot: Slot;
+}
+
+/** One op of the plan. Inputs are null where the op only overwrites the variable behind it. */
+export interface Step {
+  readonly op: Operation;
+  readonly kind: "onnx" | "host";
+  readonly inputs: readonly (Slot | null)[];
+  readonly outputs: readonly (Slot | null)[];
+  readonly writes: readonly Write[];
+}
+
+export interface Analysis {
+  readonly steps: readonly Step[];
+  /** in order of the request's feeds */
+  readonly feeds: ReadonlyMap<Output, Slot>;
+  readonly fetches: readonly Slot[];
+  /** variables as they are when the run begins */
+  readonly reads: readonly Slot[];
+  /** tensors that belong to the graph or the plan */
+  readonly constants: ReadonlySet<Tensor>;
+  /** last slot of every variable written */
+  readonly final: ReadonlyMap<string, Slot>;
+  /** what the plan took for granted: whether these variables have values */
+  readonly probes: ReadonlyMap<string, boolean>;
+  readonly variables: ReadonlyMap<string, VariableInfo>;
+}
+
+export interface VariableInfo extends HandleSpec {
+  readonly isRef: boolean;
+}
+
+/** Folded values are kept in the plan; larger ones are left to the engine. */
+const MAX_FOLDED_ELEMENTS = 1 << 16;
+
+/** @throws VarscopeError - a missing feed, an uninitialised variable, shapes that do not fit, an op nobody can run */
+export function analyse(
+  request: Request,
+  pruned: Pruned,
+  fedSpecs: ReadonlyMap<Output, { readonly shape: Shape; readonly value: Tensor | null }>,
+  store: VariableStore,
+): Analysis {
+  return new Analyser(pruned, fedSpecs, store).run(request);
+}
+
+class Analyser {
+  private readonly pruned: Pruned;
+  private readonly store: VariableStore;
+  private readonly slots = new Map<Output, Slot>();
+  private readonly keys = new Map<Output, string>();
+  private readonly current = new Map<string, Slot>();
+  private readonly final = new Map<string, Slot>();
+  private readonly probes = new Map<string, boolean>();
+  private readonly variables = new Map<string, VariableInfo>();
+  private readonly feeds = new Map<Output, Slot>();
+  private readonly steps: Step[] = [];
+  private readonly reads: Slot[] = [];
+  private readonly constants = new Set<Tensor>();
+  private nextId = 0;
+
+  constructor(pruned: Pruned, fedSpecs: ReadonlyMap<Output, { shape: Shape; value: Tensor | null }>, store: VariableStore) {
+    this.pruned = pruned;
+    this.store = store;
+    for (const [output, fed] of fedSpecs) {
+      const spec = new LazySpec(output, fed.shape, null, this.specOf, fed.value);
+      const slot = this.slot(spec, "feed", null);
+      this.slots.set(output, slot);
+      this.feeds.set(output, slot);
+    }
+  }
+
+  run(request: Request): Analysis {
+    for (const op of this.pruned.order) this.visit(op);
+    return {
+      steps: this.steps,
+      feeds: this.feeds,
+      fetches: request.fetches.map((x) => this.fetched(x)),
+      reads: this.reads,
+      constants: this.constants,
+      final: this.final,
+      probes: this.probes,
+      variables: this.variables,
+    };
+  }
+
+  private slot(spec: Spec, source: Slot["source"], key: string | null): Slot {
+    return { id: this.nextId++, spec, source, key };
+  }
+
+  /** Follows Switch and Merge to the output they stand for. */
+  private resolve(output: Output): Output {
+    let x = output;
+    while (!this.feeds.has(x)) {
+      const next = this.pruned.alias.get(x);
+      if (next === undefined) break;
+      x = next;
+    }
+    return x;
+  }
+
+  private readonly specOf = (output: Output): Spec => {
+    const x = this.resolve(output);
+    const key = this.keys.get(x);
+    if (key === undefined) return this.slots.get(x)!.spec;
+    const info = this.variables.get(key)!;
+    const shape = this.current.get(key)?.spec.shape ?? this.store.get(key)?.shape ?? info.shape;
+    if (x.dtype !== "resource") return new LazySpec(x, shape, null, this.specOf, null);
+    return new LazySpec(x, [], { dtype: info.dtype, shape }, this.specOf, null);
+  };
+
+  private fetched(output: Output): Slot {
+    const x = this.resolve(output);
+    const key = this.keys.get(x);
+    if (key !== undefined && x.isRef) return this.read(key);
+    const slot = this.slots.get(x);
+    if (slot !== undefined) return slot;
+    throw new VarscopeError("INVALID_ARGUMENT", `a ${x.dtype} has no value to fetch`, { at: x.name });
+  }
+
+  private read(key: string): Slot {
+    const known = this.current.get(key);
+    if (known !== undefined) return known;
+    const info = this.variables.get(key)!;
+    const value = this.store.get(key);
+    if (value === null) throw uninitialized(key, info.isRef);
+    const slot = this.slot(fixedSpec(info.dtype, value.shape), "variable", key);
+    this.reads.push(slot);
+    this.current.set(key, slot);
+    return slot;
+  }
+
+  private visit(op: Operation): void {
+    const def = op.needDef();
+    if (op.outputs.length > 0 && op.outputs.every((x) => this.feeds.has(x))) return;
+    if (def.control === "switch") return;
+    if (def.control === "merge") return this.visitMerge(op);
+    if (def.variable !== undefined) return this.visitVariable(op, def.variable(op.attrs as never));
+    const access = this.accessOf(op);
+    if (access.includes("probe")) return this.visitProbe(op);
+    if (op.outputs.length > 0 && op.outputs.every((x) => x.dtype === "resource") && isAbsent(def.host)) {
+      return this.passResource(op);
+    }
+    const inputs = op.inputs.map((x, i) => this.inputSlot(x, access[i]!));
+    if (this.isNothing(op)) return;
+    this.checkFed(op);
+    this.addStep(op, inputs, access);
+  }
+
+  private isNothing(op: Operation): boolean {
+    const def = op.needDef();
+    return op.outputs.length === 0 && def.access === undefined && isAbsent(def.host);
+  }
+
+  /** The second output of a Merge: which input was taken. */
+  private visitMerge(op: Operation): void {
+    const taken = this.pruned.alias.get(op.outputs[0]!)!;
+    const index = tensor(op.inputs.indexOf(taken), "int32", []);
+    this.slots.set(op.outputs[1]!, this.constant(index));
+  }
+
+  private visitVariable(op: Operation, info: HandleSpec): void {
+    const output = op.outputs[0]!;
+    const key = variableKey(op);
+    this.keys.set(output, key);
+    this.variables.set(key, { ...info, isRef: output.isRef });
+  }
+
+  private visitProbe(op: Operation): void {
+    const key = this.keys.get(this.resolve(op.inputs[0]!))!;
+    const known = this.current.get(key) !== undefined || this.store.has(key);
+    if (!this.current.has(key)) this.probes.set(key, known);
+    this.slots.set(op.outputs[0]!, this.constant(tensor(known, "bool", [])));
+  }
+
+  private passResource(op: Operation): void {
+    const from = op.inputs.map((x) => this.keys.get(this.resolve(x))).find((k) => k !== undefined);
+    if (from === undefined) throw new VarscopeError("UNIMPLEMENTED", `${op.type} makes a resource that varscope does not know`, { at: op.name });
+    for (const out of op.outputs) this.keys.set(out, from);
+  }
+
+  /** Access of each flat input. */
+  private accessOf(op: Operation): (Access | null)[] {
+    const def = op.needDef();
+    return Object.entries(def.inputs).flatMap(([name, text]) => {
+      const n = argCount(argType(name, text), op.attrs) ?? 1;
+      return Array.from({ length: n }, () => def.access?.[name] ?? null);
+    });
+  }
+
+  private inputSlot(input: Output, access: Access | null): Slot | null {
+    const x = this.resolve(input);
+    const key = this.keys.get(x);
+    if (access === "write") return null;
+    if (key !== undefined) return this.read(key);
+    return this.slots.get(x)!;
+  }
+
+  private checkFed(op: Operation): void {
+    const def = op.needDef();
+    if (!isAbsent(def.host) || !isAbsent(def.lower) || def.update !== undefined || op.inputs.length > 0) return;
+    const [x] = op.outputs;
+    const shape = x?.shape == null ? "" : ` and shape ${formatShape(x.shape)}`;
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `You must feed a value for placeholder tensor '${op.name}' with dtype ${dtypeCppName(x?.dtype ?? "invalid")}${shape}`,
+      { at: op.name },
+    );
+  }
+
+  private addStep(op: Operation, inputs: (Slot | null)[], access: readonly (Access | null)[]): void {
+    const inferred = inferWith(op, this.specOf);
+    const refKey = (out: Output): string | undefined =>
+      out.isRef ? op.inputs.map((x, i) => (access[i] ? this.keys.get(this.resolve(x)) : undefined)).find((k) => k) : undefined;
+    const specs = op.outputs.map((out, i) => new LazySpec(out, inferred[i]?.shape ?? null, inferred[i]?.handle ?? null, this.specOf, null));
+    const folded = this.fold(op, inputs);
+    if (folded !== null) {
+      op.outputs.forEach((out, i) => this.slots.set(out, this.constant(folded[i]!)));
+      return;
+    }
+    const outputs = op.outputs.map((out, i) => {
+      const key = refKey(out);
+      if (key !== undefined) this.keys.set(out, key);
+      const slot = key === undefined ? this.slot(specs[i]!, "step", null) : null;
+      if (slot !== null) this.slots.set(out, slot);
+      return slot;
+    });
+    const kind = this.kindOf(op, inputs, outputs);
+    const writes = this.writesOf(op, inputs, access);
+    this.steps.push({ op, kind, inputs, outputs, writes });
+  }
+
+  private writesOf(op: Operation, inputs: readonly (Slot | null)[], access: readonly (Access | null)[]): Write[] {
+    const args = Object.entries(op.needDef().inputs).map(([name]) => name);
+    const writes: Write[] = [];
+    op.inputs.forEach((x, i) => {
+      if (access[i] !== "write" && access[i] !== "update") return;
+      const key = this.keys.get(this.resolve(x));
+      if (key === undefined) throw new VarscopeError("INVALID_ARGUMENT", `input '${args[i]}' is not a variable`, { at: op.name });
+      const info = this.variables.get(key)!;
+      const shape = access[i] === "update" ? (inputs[i]!.spec.shape ?? null) : this.writtenShape(op, i, info);
+      const slot = this.slot(fixedSpec(info.dtype, shape), "step", key);
+      this.current.set(key, slot);
+      this.final.set(key, slot);
+      writes.push({ key, arg: args[i]!, slot });
+    });
+    return writes;
+  }
+
+  /** An assignment gives the variable the shape of its value, which is the input after the variable. */
+  private writtenShape(op: Operation, index: number, info: VariableInfo): Shape | null {
+    const value = op.inputs[index + 1];
+    return value === undefined ? info.shape : this.specOf(value).shape;
+  }
+
+  private constant(value: Tensor): Slot {
+    this.constants.add(value);
+    return this.slot({ dtype: value.dtype, shape: value.shape, value, partial: null, handle: null }, "constant", null);
+  }
+
+  /** Values of a pure op whose inputs are constants. */
+  private fold(op: Operation, inputs: readonly (Slot | null)[]): readonly Tensor[] | null {
+    const def = op.needDef();
+    if (def.stateful || def.access !== undefined || def.update !== undefined || isAbsent(def.host) || op.outputs.length === 0) return null;
+    const values: Tensor[] = [];
+    for (const slot of inputs) {
+      const { spec } = slot!;
+      if (def.shapeOnly === true && isStatic(spec.shape)) values.push({ dtype: spec.dtype, shape: spec.shape, data: [] });
+      else if (spec.value !== null && slot!.source !== "feed" && spec.value.data.length <= MAX_FOLDED_ELEMENTS) values.push(spec.value);
+      else return null;
+    }
+    const isConst = op.inputs.length === 0;
+    const size = op.outputs.map((x) => sizeOrNull(x.shape)).find((n) => n !== null && n > MAX_FOLDED_ELEMENTS);
+    if (size !== undefined && !isConst) return null;
+    const result = def.host(groupArgs(def.inputs, op.attrs, values) as never, op.attrs as never, { op } as HostContext);
+    return result instanceof Promise ? null : result;
+  }
+
+  private kindOf(op: Operation, inputs: readonly (Slot | null)[], outputs: readonly (Slot | null)[]): Step["kind"] {
+    const def = op.needDef();
+    const byOnnx = def.update !== undefined || !isAbsent(def.lower);
+    const carried = [...inputs, ...outputs].every((s) => s === null || isOnnxType(s.spec.dtype));
+    const specs = op.inputs.map((x, i) => inputs[i]?.spec ?? this.specOf(x));
+    const accepted = byOnnx && carried && (def.lowers?.(op.attrs as never, groupArgs(def.inputs, op.attrs, specs) as never) ?? true);
+    if (accepted) return "onnx";
+    if (def.updateHost !== undefined || !isAbsent(def.host)) return "host";
+    const reason = isAbsent(def.lower) ? def.lower.absent : "its dtypes or attributes are not supported";
+    throw new VarscopeError("UNIMPLEMENTED", `op ${op.type} cannot run here: ${reason}`, { at: op.name });
+  }
+}
+
+const fixedSpec = (dtype: Spec["dtype"], shape: Shape | null): Spec => ({ dtype, shape, value: null, partial: null, handle: null });
+
+/** TF's rule: a container's shared name, or the op's own name. */
+export function variableKey(op: Operation): string {
+  const { container, shared_name: shared } = op.attrs as { container?: string; shared_name?: string };
+  const name = shared === undefined || shared === "" ? op.name : shared;
+  return container === undefined || container === "" ? name : `${container}/${name}`;
+}

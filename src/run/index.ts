@@ -1,0 +1,8 @@
+/** @file Running graphs: sessions, plans, engines. Start at session.ts. */
+
+export { loadRuntime } from "#ort";
+export { variableKey } from "./analysis.ts";
+export type { Runtime } from "./runtime.ts";
+export { type RunOptions, Session, type SessionOptions } from "./session.ts";
+export { VariableStore } from "./state.ts";
+export type { Feeds, FeedValue, Fetchable, Fetched } from "./values.ts";

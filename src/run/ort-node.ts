@@ -1,0 +1,37 @@
+/** @file ONNX Runtime's native package in Node; where it does not load, the WASM build with one line of notice. */
+
+import { availableParallelism } from "node:os";
+import { loadWasm } from "./ort-web.ts";
+import { probeBlock } from "./probe.ts";
+import { loadWith, type OrtModule, type Program, type ProgramOptions, type Runtime } from "./runtime.ts";
+
+async function loadNative(): Promise<Runtime> {
+  const imported = (await import("onnxruntime-node")) as unknown as OrtModule & { default?: OrtModule };
+  const ort = imported.InferenceSession === undefined ? imported.default! : imported;
+  const version = (ort as unknown as { env?: { versions?: { node?: string; common?: string } } }).env?.versions;
+  const load = (model: Uint8Array, inputs: readonly string[], outputs: readonly string[], options: ProgramOptions): Promise<Program> =>
+    loadWith(ort, model, inputs, outputs, {
+      graphOptimizationLevel: options.optimize ? "all" : "basic",
+      intraOpNumThreads: options.threads ?? availableParallelism(),
+      interOpNumThreads: 1,
+      logSeverityLevel: 3,
+      // Threads spin while a run lasts, which is worth 10 % of a training step, and sleep between runs.
+      extra: { session: { force_spinning_stop: "1" } },
+    });
+  const block = process.env.VARSCOPE_LAYOUT === "nchw" ? null : await probeBlock({ load });
+  return { name: `onnxruntime-node ${version?.node ?? version?.common ?? ""} (cpu)`, block, load };
+}
+
+let shared: Promise<Runtime> | null = null;
+
+/** The runtime of this process, loaded once. `VARSCOPE_RUNTIME=wasm` takes the WASM build, `VARSCOPE_LAYOUT=nchw` forbids blocked layouts. */
+export function loadRuntime(): Promise<Runtime> {
+  shared ??= process.env.VARSCOPE_RUNTIME === "wasm" ? loadWasm() : loadNative().catch(fallBack);
+  return shared;
+}
+
+function fallBack(e: unknown): Promise<Runtime> {
+  const why = e instanceof Error ? e.message.split("\n")[0] : String(e);
+  process.stderr.write(`varscope: onnxruntime-node does not load (${why}); using the slower WASM build\n`);
+  return loadWasm();
+}

@@ -1,0 +1,206 @@
+/**
+ * @file A compiled run: stages of host calls and ONNX programs over slots, and the variables to commit when all of it succeeded. Start at
+ * `compilePlan`.
+ */
+
+import { isStatic, isVarscopeError, type Tensor, VarscopeError } from "../base/index.ts";
+import { type Absent, groupArgs, type HostContext, isAbsent, type OnnxValue, type Operation } from "../graph/index.ts";
+import { Builder, type Value } from "../lower/index.ts";
+import type { Analysis, Slot, Step } from "./analysis.ts";
+import { partition } from "./partition.ts";
+import type { Program, Runtime } from "./runtime.ts";
+import type { VariableStore } from "./state.ts";
+
+/** Values by slot id. */
+type Values = (Tensor | undefined)[];
+
+export interface HostServices {
+  contextOf(op: Operation): HostContext;
+}
+
+interface CompiledStage {
+  run(values: Values, store: VariableStore, host: HostServices): Promise<void>;
+  release(): Promise<void>;
+}
+
+export interface Plan {
+  readonly analysis: Analysis;
+  readonly stages: readonly CompiledStage[];
+  release(): Promise<void>;
+}
+
+/**
+ * @param baked - values of variables that the plan takes as constants
+ * @throws VarscopeError UNIMPLEMENTED - a lowering needs a size that is symbolic
+ */
+export async function compilePlan(analysis: Analysis, runtime: Runtime, baked: ReadonlyMap<string, Tensor> | null): Promise<Plan> {
+  const stages = partition(analysis.steps);
+  const needed = neededLater(analysis);
+  const compiled: CompiledStage[] = [];
+  const release = async (): Promise<void> => {
+    await Promise.all(compiled.map((s) => s.release()));
+  };
+  try {
+    for (const stage of stages) {
+      if (stage.kind === "host") compiled.push(hostStage(stage.steps));
+      else compiled.push(await onnxStage(stage.steps, analysis, runtime, baked, needed));
+    }
+  } catch (e) {
+    await release();
+    throw e;
+  }
+  return { analysis, stages: compiled, release };
+}
+
+/** For each slot the steps that read it, and whether it is an end result. */
+function neededLater(analysis: Analysis): (slot: Slot, within: ReadonlySet<Step>) => boolean {
+  const readers = new Map<Slot, Step[]>();
+  for (const step of analysis.steps) {
+    for (const slot of step.inputs) {
+      if (slot !== null) readers.get(slot)?.push(step) ?? readers.set(slot, [step]);
+    }
+  }
+  const results = new Set<Slot>([...analysis.fetches, ...analysis.final.values()]);
+  return (slot, within) => results.has(slot) || (readers.get(slot) ?? []).some((s) => !within.has(s));
+}
+
+function hostStage(steps: readonly Step[]): CompiledStage {
+  return {
+    async run(values, _store, host) {
+      for (const step of steps) {
+        const { op } = step;
+        const def = op.needDef();
+        const inputs = step.inputs.map((s) => (s === null ? undefined : (s.spec.value ?? values[s.id])));
+        const args = groupArgs(def.inputs, op.attrs, inputs) as never;
+        try {
+          for (const write of step.writes) {
+            const updates = def.updateHost!(args, op.attrs as never) as Record<string, Tensor>;
+            values[write.slot.id] = updates[write.arg]!;
+          }
+          if (isAbsent(def.host)) continue;
+          const results = await def.host(args, op.attrs as never, host.contextOf(op));
+          step.outputs.forEach((slot, i) => {
+            if (slot !== null) values[slot.id] = results[i]!;
+          });
+        } catch (e) {
+          throw atOp(e, op);
+        }
+      }
+    },
+    release: async () => {},
+  };
+}
+
+function atOp(e: unknown, op: Operation): VarscopeError {
+  if (!isVarscopeError(e)) return new VarscopeError("INTERNAL", e instanceof Error ? e.message : String(e), { at: op.name, cause: e });
+  if (e.at !== undefined) return e;
+  return new VarscopeError(e.code, e.what, { at: op.name, cause: e, ...(e.hint === undefined ? {} : { hint: e.hint }) });
+}
+
+interface Port {
+  readonly slot: Slot;
+  readonly name: string;
+}
+
+async function onnxStage(
+  steps: readonly Step[],
+  analysis: Analysis,
+  runtime: Runtime,
+  baked: ReadonlyMap<string, Tensor> | null,
+  needed: (slot: Slot, within: ReadonlySet<Step>) => boolean,
+): Promise<CompiledStage> {
+  const within = new Set(steps);
+  const frozen = baked !== null || !analysis.variables.size;
+  const builder = new Builder({ block: frozen ? null : runtime.block });
+  const lowered = lowerSteps(steps, builder, baked);
+  const outputs: Port[] = [];
+  const results: OnnxValue[] = [];
+  for (const slot of steps.flatMap((s) => [...s.outputs, ...s.writes.map((w) => w.slot)])) {
+    if (slot === null || !needed(slot, within) || outputs.some((p) => p.slot === slot)) continue;
+    outputs.push({ slot, name: "" });
+    results.push(lowered.values.get(slot)!);
+  }
+  const model = builder.finish(lowered.inputs.map((p) => lowered.values.get(p.slot) as Value), results);
+  const byName = new Map(lowered.inputs.map((p) => [p.name, p.slot]));
+  const feeds = model.inputs.map((name) => byName.get(name)!);
+  const program = await runtime.load(model.bytes, model.inputs, model.outputs, { optimize: frozen });
+  return runProgram(program, feeds, outputs.map((p) => p.slot));
+}
+
+function runProgram(program: Program, feeds: readonly Slot[], outputs: readonly Slot[]): CompiledStage {
+  return {
+    async run(values, store) {
+      const into = outputs.map((slot) => {
+        if (slot.key === null || !isStatic(slot.spec.shape)) return null;
+        return store.target(slot.key, { dtype: slot.spec.dtype, shape: slot.spec.shape });
+      });
+      const inputs = feeds.map((s) => s.spec.value ?? values[s.id]!);
+      try {
+        const results = await program.run(inputs, into);
+        results.forEach((t, i) => {
+          values[outputs[i]!.id] = t;
+        });
+      } catch (e) {
+        into.forEach((t, i) => {
+          if (t !== null) store.recycle(outputs[i]!.key!, t);
+        });
+        throw e;
+      }
+    },
+    release: () => program.release(),
+  };
+}
+
+interface Lowered {
+  readonly values: Map<Slot, OnnxValue>;
+  readonly inputs: Port[];
+}
+
+/** Emits every step; values from outside become inputs, or constants where they are known. */
+function lowerSteps(steps: readonly Step[], builder: Builder, baked: ReadonlyMap<string, Tensor> | null): Lowered {
+  const values = new Map<Slot, OnnxValue>();
+  const inputs: Port[] = [];
+  const valueOf = (slot: Slot): OnnxValue => {
+    let known = values.get(slot);
+    if (known !== undefined) return known;
+    const constant = slot.source === "variable" ? (baked?.get(slot.key!) ?? null) : slot.spec.value;
+    if (constant !== null) known = builder.constant(constant);
+    else {
+      const name = `in${slot.id}`;
+      inputs.push({ slot, name });
+      known = builder.input(name, slot.spec.dtype, slot.spec.shape);
+    }
+    values.set(slot, known);
+    return known;
+  };
+  for (const step of steps) lowerStep(step, builder, valueOf, values);
+  return { values, inputs };
+}
+
+function lowerStep(step: Step, builder: Builder, valueOf: (slot: Slot) => OnnxValue, values: Map<Slot, OnnxValue>): void {
+  const { op } = step;
+  const def = op.needDef();
+  builder.emitter.source = op.name;
+  const args = groupArgs(def.inputs, op.attrs, step.inputs.map((s) => (s === null ? undefined : valueOf(s)))) as never;
+  try {
+    if (def.update !== undefined && step.writes.length > 0) {
+      const updates = def.update(builder, args, op.attrs as never) as Record<string, OnnxValue>;
+      for (const { arg, slot } of step.writes) values.set(slot, builder.withShape(updates[arg]!, slot.spec.shape));
+    }
+    if (!step.outputs.some((s) => s !== null)) return;
+    const lower = def.lower as Exclude<typeof def.lower, Absent>;
+    const results = lower(builder, args, op.attrs as never, op);
+    step.outputs.forEach((slot, i) => {
+      if (slot !== null) values.set(slot, settle(builder, results[i]!, slot));
+    });
+  } catch (e) {
+    throw atOp(e, op);
+  }
+}
+
+/** The lowered value under the inferred shape. */
+function settle(builder: Builder, value: OnnxValue, slot: Slot): OnnxValue {
+  const { shape, dtype } = slot.spec;
+  if (value.dtype !== dtype) throw new VarscopeError("INTERNAL", `lowered to ${value.dtype}, ${dtype} is meant`);
+  return builder.withShape(value, shape ?? value.shape);
+}

@@ -1,0 +1,264 @@
+/** @file Session: runs fetches and targets of one graph and owns the values of its variables. Start at `Session.run`. */
+
+import { type Shape, type Tensor, VarscopeError } from "../base/index.ts";
+import type { CheckpointFiles, Graph, HostContext, Operation, Output } from "../graph/index.ts";
+import { loadRuntime } from "#ort";
+import { analyse } from "./analysis.ts";
+import { checkpointFiles } from "./files.ts";
+import { compilePlan, type Plan } from "./plan.ts";
+import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
+import { type Pruned, prune, type Request } from "./prune.ts";
+import type { Runtime } from "./runtime.ts";
+import { VariableStore } from "./state.ts";
+import { forgottenUpdates } from "./update-ops.ts";
+import { type Fetchable, type Fetched, type Feeds, resolveFeeds, resolveFetches } from "./values.ts";
+
+export interface SessionOptions {
+  /** the engine; by default the best of this environment */
+  readonly runtime?: Runtime;
+  /** where warnings go; console.warn by default */
+  readonly warn?: (message: string) => void;
+}
+
+export interface RunOptions {
+  readonly feeds?: Feeds;
+  /** ops to run without fetching anything of them */
+  readonly targets?: readonly (Operation | Output | string)[];
+  readonly signal?: AbortSignal;
+}
+
+/** Runs one graph. Runs of a session happen one after the other; several sessions share nothing. */
+export class Session {
+  readonly graph: Graph;
+  readonly variables = new VariableStore();
+  private readonly options: SessionOptions;
+  private readonly families = new Map<string, PlanFamily>();
+  private readonly opState = new Map<Operation, unknown>();
+  private readonly files: CheckpointFiles = checkpointFiles();
+  private runtime: Runtime | null = null;
+  /** of requests with conditionals: the predicates, where all are fed */
+  private readonly fedPredicates = new Map<string, readonly Output[]>();
+  private graphVersion = -1;
+  private queue: Promise<unknown> = Promise.resolve();
+  private closed = false;
+  private warned = false;
+
+  constructor(graph: Graph, options: SessionOptions = {}) {
+    this.graph = graph;
+    this.options = options;
+  }
+
+  /**
+   * Computes `fetches` and runs `targets`. All changes of variables happen together, after everything succeeded: a run that fails or is
+   * aborted leaves every variable as it was.
+   *
+   * @returns the structure of `fetches` with tensors in the place of outputs and null in the place of ops
+   * @throws VarscopeError INVALID_ARGUMENT (feeds, shapes), FAILED_PRECONDITION (uninitialised variables), CANCELLED (aborted)
+   */
+  run<const F extends Fetchable>(fetches: F, options: RunOptions = {}): Promise<Fetched<F>> {
+    const result = this.queue.then(() => this.runNow(fetches, options));
+    this.queue = result.catch(() => undefined);
+    return result as Promise<Fetched<F>>;
+  }
+
+  /** Frees native memory and all values. A closed session cannot run. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.queue;
+    await this.dropPlans();
+    this.variables.clear();
+    this.opState.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  private async runNow(fetches: Fetchable, options: RunOptions): Promise<unknown> {
+    if (this.closed) throw new VarscopeError("FAILED_PRECONDITION", "Attempted to use a closed Session.");
+    if (this.graph.operations.length === 0) {
+      throw new VarscopeError(
+        "FAILED_PRECONDITION",
+        "The Session graph is empty. Add operations to the graph before calling run().",
+      );
+    }
+    this.runtime ??= this.options.runtime ?? (await loadRuntime());
+    if (this.graphVersion !== this.graph.version) await this.dropPlans();
+    this.graphVersion = this.graph.version;
+    const resolved = resolveFetches(this.graph, fetches);
+    const targets = resolveFetches(this.graph, options.targets ?? []);
+    const feeds = resolveFeeds(this.graph, options.feeds ?? {});
+    const request: Request = {
+      fetches: resolved.outputs,
+      targets: [...resolved.ops, ...targets.ops, ...targets.outputs.map((x) => x.op)],
+      fed: new Set(feeds.keys()),
+    };
+    const values = await this.evaluate(request, feeds, options.signal, true);
+    return resolved.rebuild(values);
+  }
+
+  private async evaluate(
+    request: Request,
+    feeds: ReadonlyMap<Output, Tensor>,
+    signal: AbortSignal | undefined,
+    commit: boolean,
+  ): Promise<Tensor[]> {
+    checkAborted(signal);
+    const { pruned, key } = await this.solveControl(request, feeds, signal);
+    const plan = await this.planFor(request, pruned, key, feeds);
+    const values: (Tensor | undefined)[] = [];
+    for (const [output, slot] of plan.analysis.feeds) values[slot.id] = feeds.get(output)!;
+    this.readVariables(plan, values);
+    for (const stage of plan.stages) {
+      checkAborted(signal);
+      await stage.run(values, this.variables, this.host);
+    }
+    checkAborted(signal);
+    const results = this.collect(plan, values, feeds);
+    if (commit) this.commit(plan, values, feeds);
+    return results;
+  }
+
+  /** Prunes; where conditionals need the values of predicates, these are computed first. */
+  private async solveControl(
+    request: Request,
+    feeds: ReadonlyMap<Output, Tensor>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ pruned: () => Pruned; key: string }> {
+    const base = requestKey(request);
+    if (this.families.has(base)) return { pruned: () => prune(request, () => null), key: base };
+    const fedPredicates = this.fedPredicates.get(base);
+    if (fedPredicates !== undefined) {
+      const key = base + decisions(fedPredicates, (x) => isTrue(feeds.get(x)!));
+      if (this.families.has(key)) return { pruned: () => prune(request, (x) => isTrue(feeds.get(x)!)), key };
+    }
+    const known = new Map<Output, boolean>();
+    const predicate = (x: Output): boolean | null => {
+      const fed = feeds.get(x);
+      return fed === undefined ? (known.get(x) ?? null) : isTrue(fed);
+    };
+    for (;;) {
+      const pruned = prune(request, predicate);
+      if (pruned.unknown.length === 0) {
+        const preds = predicatesOf(pruned);
+        if (preds.length > 0 && preds.every((x) => feeds.has(x))) this.fedPredicates.set(base, preds);
+        return { pruned: () => pruned, key: base + decisions(preds, predicate) };
+      }
+      const inner: Request = { fetches: pruned.unknown, targets: [], fed: request.fed };
+      const values = await this.evaluate(inner, feeds, signal, false);
+      pruned.unknown.forEach((x, i) => known.set(x, isTrue(values[i]!)));
+    }
+  }
+
+  private planFor(request: Request, pruned: () => Pruned, key: string, feeds: ReadonlyMap<Output, Tensor>): Promise<Plan> {
+    let family = this.families.get(key);
+    if (family === undefined) {
+      family = new PlanFamily();
+      this.families.set(key, family);
+    }
+    const shapes: FeedShapes = new Map([...feeds].map(([x, t]) => [x, t.shape as Shape]));
+    return family.planFor(shapes, (fed, baked) => this.compile(request, pruned(), fed, baked), this.variables);
+  }
+
+  private async compile(
+    request: Request,
+    pruned: Pruned,
+    shapes: FeedShapes,
+    baked: ReadonlyMap<string, Tensor> | null,
+  ): Promise<Plan> {
+    const specs = new Map([...shapes].map(([x, shape]) => [x, { shape, value: null }]));
+    const analysis = analyse(request, pruned, specs, this.variables);
+    this.warnOfForgottenUpdates(pruned, new Set(analysis.final.keys()));
+    return compilePlan(analysis, this.runtime!, baked);
+  }
+
+  private warnOfForgottenUpdates(pruned: Pruned, written: ReadonlySet<string>): void {
+    if (this.warned || written.size === 0) return;
+    const names = forgottenUpdates(this.graph, new Set(pruned.order), written);
+    if (names.length === 0) return;
+    this.warned = true;
+    const warn = this.options.warn ?? ((m: string) => console.warn(m));
+    warn(
+      `varscope: this run trains, but leaves out ${names.length} update ops of batch normalization (${names.slice(0, 2).join(", ")}${
+        names.length > 2 ? ", ..." : ""
+      }): the moving statistics stay as they are. Run the ops of collection 'update_ops' with the train op.`,
+    );
+  }
+
+  private readVariables(plan: Plan, values: (Tensor | undefined)[]): void {
+    const { analysis } = plan;
+    for (const [key, had] of analysis.probes) {
+      if (this.variables.has(key) !== had) throw new VarscopeError("INTERNAL", `variable ${key} changed under a plan`);
+    }
+    for (const slot of analysis.reads) values[slot.id] = this.variables.need(slot.key!, analysis.variables.get(slot.key!)!.isRef);
+  }
+
+  /** Results for the caller: copies where a tensor is a variable's or the plan's own. */
+  private collect(plan: Plan, values: readonly (Tensor | undefined)[], feeds: ReadonlyMap<Output, Tensor>): Tensor[] {
+    const given = new Set(feeds.values());
+    return plan.analysis.fetches.map((slot) => {
+      const t = slot.spec.value ?? values[slot.id]!;
+      const shared = slot.key !== null || slot.source !== "step";
+      return shared && !given.has(t) ? copyOf(t) : t;
+    });
+  }
+
+  private commit(plan: Plan, values: readonly (Tensor | undefined)[], feeds: ReadonlyMap<Output, Tensor>): void {
+    const foreign = new Set<unknown>([...feeds.values()].map((t) => t.data));
+    for (const slot of plan.analysis.reads) foreign.add(values[slot.id]!.data);
+    for (const slot of plan.analysis.fetches) if (slot.key === null) foreign.add((slot.spec.value ?? values[slot.id])?.data);
+    for (const [key, slot] of plan.analysis.final) {
+      const t = slot.spec.value ?? values[slot.id]!;
+      const isShared = foreign.has(t.data) || slot.spec.value !== null || plan.analysis.constants.has(t);
+      const mine = isShared ? copyOf(t) : t;
+      foreign.add(mine.data);
+      this.variables.commit(key, mine, ArrayBuffer.isView(mine.data));
+    }
+  }
+
+  private readonly host = {
+    contextOf: (op: Operation): HostContext => ({
+      op,
+      files: this.files,
+      state: <S>(make: () => S): S => {
+        if (!this.opState.has(op)) this.opState.set(op, make());
+        return this.opState.get(op) as S;
+      },
+      entropy: () => {
+        const words = crypto.getRandomValues(new Uint32Array(2));
+        return [words[0]!, words[1]!] as const;
+      },
+    }),
+  };
+
+  private async dropPlans(): Promise<void> {
+    const families = [...this.families.values()];
+    this.families.clear();
+    this.fedPredicates.clear();
+    await Promise.all(families.map((f) => f.release()));
+  }
+}
+
+function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new VarscopeError("CANCELLED", "the run was aborted", { cause: signal.reason });
+}
+
+const isTrue = (t: Tensor): boolean => t.data[0] !== 0;
+
+/** Predicates of the conditionals that a plan solved. */
+function predicatesOf(pruned: Pruned): Output[] {
+  const switches = [...pruned.alias.keys()].filter((x) => x.op.def?.control === "switch");
+  return [...new Set(switches.map((x) => x.op.inputs[1]!))];
+}
+
+/** What a plan with conditionals was made for: part of its key. */
+const decisions = (preds: readonly Output[], value: (x: Output) => boolean | null): string =>
+  preds.length === 0 ? "" : `?${preds.map((x) => `${x.name}=${value(x)}`).join()}`;
+
+const copyOf = (t: Tensor): Tensor => ({ ...t, data: t.data.slice() as Tensor["data"] });
+
+/** Ids are unique in a graph: of ops, and of outputs with their index. */
+function requestKey(request: Request): string {
+  const outs = (xs: Iterable<Output>): string => Array.from(xs, (x) => `${x.op.id}:${x.index}`).join();
+  return `${outs(request.fetches)}|${request.targets.map((op) => op.id).join()}|${outs(request.fed)}`;
+}
