@@ -106,7 +106,7 @@ class Backprop {
     const to = ys.map((y) => y.op);
     const from = xs.map((x) => x.op);
     const { reachable, counts } = pendingCounts(to, from);
-    ys.forEach((y, i) => this.received.add(y, gradYs[i]!));
+    for (const [i, y] of ys.entries()) this.received.add(y, gradYs[i]!);
     const stops = stopOps(
       from,
       (this.options.stopGradients ?? []).map((x) => x.op),

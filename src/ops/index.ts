@@ -5,12 +5,13 @@
 
 import { registry } from "../graph/index.ts";
 import * as broadcast from "./broadcast.ts";
+import * as control from "./control.ts";
 import * as fill from "./fill.ts";
 import * as shape from "./shape.ts";
 import * as source from "./source.ts";
 
 /** Every op that varscope knows, by type. */
-export const CORE_OPS = registry(broadcast, fill, shape, source);
+export const CORE_OPS = registry(broadcast, control, fill, shape, source);
 
 export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
 export { fill } from "./fill.ts";
