@@ -57,7 +57,8 @@ function batchNorm(inputs: readonly Output[], training: boolean): Output[] {
 }
 
 /** What tf.nn.fused_batch_norm takes as mean and variance while training. */
-const noStatistics = (g: Graph): Output[] => [0, 1].map(() => g.constant([], { dtype: "float32", shape: [0] }));
+const noStatistics = (g: Graph): Output[] =>
+  [0, 1].map(() => g.constant([], { dtype: "float32", shape: [0] }));
 
 export const PROGRAMS: Readonly<Record<string, Program>> = {
   mlp(g) {

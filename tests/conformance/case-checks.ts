@@ -1,0 +1,294 @@
+/** @file What one case of an op proves, check by check. Start at `CHECKS`. */
+
+import { gradients } from "../../src/autodiff/index.ts";
+import { formatShape, isVarscopeError, need, type Tensor, toNumbers, zeros } from "../../src/base/index.ts";
+import { readGraphDef, writeGraphDef } from "../../src/formats/graph-def/index.ts";
+import { type Grad, groupArgs, isAbsent, isIndexedSlices, type Output } from "../../src/graph/index.ts";
+import { CORE_OPS } from "../../src/ops/index.ts";
+import { Session } from "../../src/run/index.ts";
+import { buildCase, type CaseGraph, feedsOf, isSmall, moved, widened, widenedAttrs } from "./case-graph.ts";
+import { difference, nodeDifference } from "./compare.ts";
+import { type CaseGolden, type GradJson, type OpCase, readTensor, type TensorJson } from "./golden-json.ts";
+import { interpret, runHost } from "./interpret.ts";
+
+export interface Subject {
+  readonly type: string;
+  readonly test: OpCase;
+  readonly golden: CaseGolden;
+}
+
+type Check = (subject: Subject) => void | Promise<void>;
+
+function fail(what: string): never {
+  throw new Error(what);
+}
+
+function expectSame(got: Tensor, want: TensorJson, label: string, tolerance?: number): void {
+  const found = difference(got, readTensor(want), tolerance);
+  if (found !== null) fail(`${label}: ${found}`);
+}
+
+const hasVariables = (built: CaseGraph): boolean => built.inputs.some((x) => x.kind === "variable");
+const plainOutputs = (built: CaseGraph): Output[] =>
+  built.op.outputs.filter((x) => x.dtype !== "resource" && x.dtype !== "variant");
+
+/** Node and shapes are TensorFlow's; binary GraphDef keeps them. */
+function checkNode({ type, test, golden }: Subject): void {
+  const built = buildCase(type, test, golden);
+  const found = nodeDifference(built.op, golden.node);
+  if (found !== null) fail(found);
+  built.op.outputs.forEach((x, i) => {
+    const want = golden.shapes[i]!;
+    if (formatShape(x.shape) !== formatShape(want)) {
+      fail(`output ${i} has shape ${formatShape(x.shape)}, TensorFlow's ${formatShape(want)}`);
+    }
+  });
+  const read = readGraphDef(writeGraphDef(built.graph), { registry: CORE_OPS }).operation("op");
+  const lost = nodeDifference(read, golden.node);
+  if (lost !== null) fail(`after a round trip: ${lost}`);
+}
+
+/** The host kernel gives TensorFlow's values. */
+async function checkHost({ type, test, golden }: Subject): Promise<void> {
+  if (golden.outputs === undefined && golden.after === undefined) return;
+  const built = buildCase(type, test, golden);
+  const def = built.op.needDef();
+  const values = built.inputs.map((x) => x.value);
+  if (golden.after !== undefined && def.updateHost !== undefined) {
+    const after = def.updateHost(
+      groupArgs(def.inputs, built.op.attrs, values) as never,
+      built.op.attrs as never,
+    );
+    const names = Object.keys(def.inputs);
+    for (const [name, got] of Object.entries(after)) {
+      expectSame(
+        got as Tensor,
+        golden.after[names.indexOf(name)]!,
+        `variable ${name} after updateHost`,
+        test.tolerance,
+      );
+    }
+  }
+  if (isAbsent(def.host) || golden.outputs === undefined) {
+    if (isAbsent(def.host) && isAbsent(def.lower)) return;
+    if (!isAbsent(def.lower) && def.lowers?.(built.op.attrs as never, specsOf(built) as never) !== false)
+      return;
+    fail(`neither host kernel nor lowering for ${built.op.inputs.map((x) => x.dtype)}`);
+  }
+  const outputs = await runHost(built.op, values);
+  golden.outputs.forEach((want, i) => {
+    expectSame(outputs[i]!, want, `host kernel, output ${i}`, test.tolerance);
+  });
+}
+
+const specsOf = (built: CaseGraph): unknown => {
+  const { op } = built;
+  const specs = op.inputs.map((x) => ({
+    dtype: x.dtype,
+    shape: x.shape,
+    value: null,
+    partial: null,
+    handle: x.handle,
+  }));
+  return groupArgs(op.needDef().inputs, op.attrs, specs);
+};
+
+/** A session gives TensorFlow's values, and leaves the variables as TensorFlow does. */
+async function checkSession({ type, test, golden }: Subject): Promise<void> {
+  if (golden.outputs === undefined && golden.after === undefined) return;
+  const built = buildCase(type, test, golden);
+  const session = new Session(built.graph);
+  try {
+    await session.run([], { targets: built.init });
+    const feeds = feedsOf(built);
+    const fetches = plainOutputs(built);
+    const values = await session.run(fetches, { feeds, targets: [built.op] });
+    values.forEach((got, i) => {
+      expectSame(got, golden.outputs![i]!, `session, output ${i}`, test.tolerance);
+    });
+    for (const [i, want] of Object.entries(golden.after ?? {})) {
+      const got = await session.run(need(built.reads.get(Number(i)), "read"));
+      expectSame(got, want, `session, variable in_${i}`, test.tolerance);
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+interface GradGraph extends CaseGraph {
+  readonly grads: readonly (Grad | null)[];
+  readonly feeds: Map<Output, Tensor>;
+}
+
+/** The case with its gradients, as tools/goldens/ops.py asks for them. */
+function buildGradients({ type, test, golden }: Subject): { built: GradGraph; first: number } {
+  const built = buildCase(type, test, golden);
+  const ys = golden.gradYs!.map((i) => built.op.output(i));
+  const dys = ys.map((y, i) =>
+    built.graph.add("Placeholder", [], {
+      name: `dy_${i}`,
+      attrs: { dtype: y.dtype, shape: { dims: y.shape } },
+    }),
+  );
+  const xs = built.inputs.map((x) => x.output).filter((x) => /^(float|bfloat|complex)/.test(x.dtype));
+  const feeds = feedsOf(built);
+  dys.forEach((dy, i) => {
+    feeds.set(dy, readTensor(golden.dys![i]!));
+  });
+  const first = built.graph.operations.length;
+  return { built: { ...built, feeds, grads: gradients(ys, xs, { gradYs: dys }) }, first };
+}
+
+/** Gradients are the nodes that TensorFlow Python builds. */
+function checkGradientNodes(subject: Subject): void {
+  const { golden } = subject;
+  if (golden.noGradient) {
+    if (!isAbsent(CORE_OPS.get(subject.type)!.grad))
+      fail("TensorFlow registers no gradient: `grad` must be absent");
+    return;
+  }
+  if (golden.gradNodes === undefined) return;
+  const { built, first } = buildGradients(subject);
+  const nodes = built.graph.operations.slice(first);
+  golden.gradNodes.forEach((want, i) => {
+    const found =
+      nodes[i] === undefined ? `${want[1]} ${want[0]} is missing` : nodeDifference(nodes[i], want);
+    if (found !== null) fail(`gradient node ${i}: ${found}`);
+  });
+  const extra = nodes[golden.gradNodes.length];
+  if (extra !== undefined) fail(`gradient has ${extra.type} ${extra.name}, which TensorFlow does not`);
+  const names = built.grads.map((g) => (g === null ? null : isIndexedSlices(g) ? g.values.name : g.name));
+  if (names.join() !== golden.gradNames!.join())
+    fail(`gradients are ${names}, TensorFlow's ${golden.gradNames}`);
+}
+
+const partsOf = (grad: Grad | null, want: GradJson | null): [Output, TensorJson][] => {
+  if (grad === null || want === null) {
+    if (grad !== null || want !== null)
+      fail(`gradient is ${grad === null ? "none" : "there"}, TensorFlow's is not so`);
+    return [];
+  }
+  if (isIndexedSlices(grad)) {
+    const slices = want as Exclude<GradJson, TensorJson>;
+    return [
+      [grad.values, slices.values],
+      [grad.indices, slices.indices],
+    ];
+  }
+  return [[grad, want as TensorJson]];
+};
+
+/** Gradients have TensorFlow's values, by host kernels and in a session. */
+async function checkGradientValues(subject: Subject): Promise<void> {
+  const { test, golden } = subject;
+  if (golden.grads === undefined) return;
+  const { built } = buildGradients(subject);
+  const parts = built.grads.flatMap((g, i) => partsOf(g, golden.grads![i]!));
+  if (parts.length === 0 || hasVariables(built)) return;
+  const tolerance = test.gradTolerance ?? test.tolerance;
+  const fetches = parts.map(([x]) => x);
+  const compare = (values: readonly Tensor[], by: string): void => {
+    values.forEach((got, i) => {
+      expectSame(got, parts[i]![1], `gradient ${i} by ${by}`, tolerance);
+    });
+  };
+  if (hostOnly(fetches)) compare(await interpret(fetches, built.feeds), "host kernels");
+  const session = new Session(built.graph);
+  try {
+    compare(await session.run(fetches, { feeds: built.feeds }), "session");
+  } finally {
+    await session.close();
+  }
+}
+
+/** Whether host kernels alone reach these outputs. */
+function hostOnly(fetches: readonly Output[]): boolean {
+  const seen = new Set<Output>();
+  const reach = (x: Output): boolean => {
+    if (seen.has(x) || x.op.type === "Placeholder") return true;
+    seen.add(x);
+    return !isAbsent(x.op.needDef().host) && x.op.inputs.every(reach);
+  };
+  return fetches.every(reach);
+}
+
+const STEP = 1e-4;
+
+/** TensorFlow's gradient is the slope of our host kernel, in float64. */
+async function checkSlopes({ type, test, golden }: Subject): Promise<void> {
+  if (
+    golden.grads === undefined ||
+    test.smooth === false ||
+    golden.grads.some((g) => g !== null && !("shape" in g))
+  )
+    return;
+  const plain = buildCase(type, test, golden);
+  const def = plain.op.needDef();
+  const inputs = plain.inputs.map((x) => widened(x.value));
+  const attrs = widenedAttrs(plain.op);
+  if (attrs === null || isAbsent(def.host) || def.stateful || inputs.some((t) => t === null || !isCalm(t)))
+    return;
+  const dys = golden.dys!.map(readTensor).map(widened);
+  if (dys.some((t) => t === null || t.dtype !== "float64")) return;
+  const host = async (values: readonly Tensor[]): Promise<number> => {
+    const outputs = await runHost(buildCase(type, test, golden, { inputs: values, attrs }).op, values);
+    return golden.gradYs!.reduce((sum, i, k) => sum + dot(outputs[i]!, dys[k]!), 0);
+  };
+  const floats = inputs.flatMap((t, i) => (t!.dtype === "float64" ? [i] : []));
+  if (floats.length !== golden.grads.length) return;
+  for (const [k, i] of floats.entries()) {
+    const want = golden.grads[k] as TensorJson | null;
+    if (want === null) continue;
+    const slopes = zeros("float64", inputs[i]!.shape);
+    for (let e = 0; e < slopes.data.length; e++) {
+      const at = async (by: number): Promise<number> =>
+        host(inputs.map((t, j) => (j === i ? moved(t!, e, by) : t!)));
+      (slopes.data as Float64Array)[e] = ((await at(STEP)) - (await at(-STEP))) / (2 * STEP);
+    }
+    const found = difference(
+      slopes,
+      { ...readTensor(want), dtype: "float64", data: Float64Array.from(toNumbers(readTensor(want))) },
+      2e-3,
+    );
+    if (found !== null) fail(`slope of the host kernel for input ${i}: ${found}`);
+  }
+}
+
+const isCalm = (t: Tensor): boolean =>
+  isSmall(t) && (t.dtype !== "float64" || (t.data as Float64Array).every((x) => Math.abs(x) < 100));
+
+const dot = (a: Tensor, b: Tensor): number =>
+  (a.data as Float64Array).reduce((sum, x, i) => sum + x * (b.data as Float64Array)[i]!, 0);
+
+/** A case that must fail fails with TensorFlow's code, in the phase where TensorFlow sees it. */
+export async function checkError({ type, test, golden }: Subject): Promise<void> {
+  const want = golden.error!;
+  const attempt = async (): Promise<void> => {
+    const built = buildCase(type, test, golden);
+    if (want.phase === "build") return;
+    const session = new Session(built.graph);
+    try {
+      await session.run([], { targets: built.init });
+      await session.run(plainOutputs(built), { feeds: feedsOf(built), targets: [built.op] });
+    } finally {
+      await session.close();
+    }
+  };
+  const e = await attempt().then(
+    () => fail(`no error; TensorFlow says: ${want.message}`),
+    (e: unknown) => e,
+  );
+  if (!isVarscopeError(e)) throw e;
+  if (e.code !== want.code) fail(`code is ${e.code}, TensorFlow's ${want.code}: ${e.message}`);
+  if (!e.message.includes(test.error!)) fail(`the error does not say '${test.error}': ${e.message}`);
+}
+
+/** All checks of a case that must succeed, by what they look at. */
+export const CHECKS: Readonly<Record<string, Check>> = {
+  node: checkNode,
+  host: checkHost,
+  session: checkSession,
+  "gradient nodes": checkGradientNodes,
+  "gradient values": checkGradientValues,
+  slopes: checkSlopes,
+};
