@@ -42,11 +42,12 @@ export class Graph {
   private controlStack: ControlFrame[] = [];
   private deviceStack: string[] = [];
   private colocationStack: (Operation | null)[] = [];
+  private attrScope: Attrs = {};
 
   constructor(registry: Registry) {
     this.registry = registry;
     // TF 2.21 writes this producer. @see core/public/release_version.h TF_GRAPH_DEF_VERSION
-    this.versions = { producer: 2689, minConsumer: 0, badConsumers: [] };
+    this.versions = { producer: 2474, minConsumer: 0, badConsumers: [] };
   }
 
   /** Adds an op and returns its first output. @throws VarscopeError INVALID_ARGUMENT - inputs, attributes or name do not fit */
@@ -86,8 +87,11 @@ export class Graph {
       this.controlStack = [];
       this.context = null;
     } else {
-      const frame = { ops: ops.map((x) => (x instanceof Output ? x.op : x)), seen: new Set<Operation>(), clears: false };
-      this.controlStack = [...outer, frame];
+      const current = new Set(outer.flatMap((frame) => frame.ops));
+      const added = new Set(ops.map((x) => (x instanceof Output ? x.op : x)).filter((op) => !current.has(op)));
+      // TensorFlow marks them so, and its files say it. @see python/framework/ops.py "control_dependencies"
+      for (const op of added) op.setAttr("_has_manual_control_dependencies", true);
+      this.controlStack = [...outer, { ops: [...added], seen: new Set<Operation>(), clears: false }];
     }
     try {
       return body();
@@ -120,6 +124,17 @@ export class Graph {
     } finally {
       this.colocationStack = outer;
       this.deviceStack = devices;
+    }
+  }
+
+  /** Ops made in `body` get these attributes where they have none of the name: what a colocation with an op to come needs. */
+  withAttrs<R>(attrs: Attrs, body: () => R): R {
+    const outer = this.attrScope;
+    this.attrScope = { ...outer, ...attrs };
+    try {
+      return body();
+    } finally {
+      this.attrScope = outer;
     }
   }
 
@@ -216,6 +231,10 @@ export class Graph {
 
   get devices(): readonly string[] {
     return this.deviceStack;
+  }
+
+  get scopeAttrs(): Attrs {
+    return this.attrScope;
   }
 
   get colocations(): readonly (Operation | null)[] {

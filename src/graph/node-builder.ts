@@ -33,14 +33,16 @@ export function buildNode(graph: Graph, def: OpDef, given: readonly Input[], opt
   }
   const inputs = given.map((x, i) => withoutSlices(graph, x, `${name}/`, args[i]!.name));
   bindTypes(args, inputs, attrs, name);
-  const flat = args.flatMap((arg, i) => convert(graph, def, arg, inputs[i]!, attrs, name));
+  const converted = args.map((arg, i) => convert(graph, def, arg, inputs[i]!, attrs, name));
+  const flat = converted.flat();
   fillDefaults(def, attrs, name);
   for (const x of flat) checkSameGraph(graph, x, flat[0]!, name);
 
   const op = graph.register(name, def.type, attrs);
   for (const x of flat) op.addInput(x);
   op.addControlInputs([...graph.pendingControlInputs(flat), ...(options.controlInputs ?? [])]);
-  placeNode(graph, op, options.device);
+  const refs = converted.flatMap((xs, i) => (args[i]!.ref ? xs : []));
+  placeNode(graph, op, refs, options.device);
   makeOutputs(op);
   inferOutputs(op);
   op.context = graph.context;
@@ -143,10 +145,14 @@ function fillDefaults(def: OpDef, attrs: Record<string, AttrValue>, at: string):
   }
 }
 
-function placeNode(graph: Graph, op: Operation, device: string | undefined): void {
+/** Device and colocation: of the open scopes, and of the variables that the op takes by reference. */
+function placeNode(graph: Graph, op: Operation, refs: readonly Output[], device: string | undefined): void {
   op.device = mergeDevices([...graph.devices, ...(device === undefined ? [] : [device])]);
+  for (const [key, value] of Object.entries(graph.scopeAttrs)) {
+    if (op.attrs[key] === undefined) op.setAttr(key, value);
+  }
   const classes = new Set<string>();
-  for (const target of graph.colocations) {
+  for (const target of [...graph.colocations, ...refs.map((x) => x.op)]) {
     if (target === null) continue;
     const inherited = (target.attrs._class as readonly string[] | undefined)?.filter((c) => c.startsWith("loc:@"));
     for (const c of inherited?.length ? inherited : [`loc:@${target.name}`]) classes.add(c);
