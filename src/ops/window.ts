@@ -1,0 +1,164 @@
+/**
+ * @file Windows that slide over images: TensorFlow's padding arithmetic, attribute checks and sentences, for convolution and pooling.
+ * Start at `windowed` (shapes, with unknown dims) and `windowOf` (what kernels and lowerings take).
+ *
+ * @see TensorFlow core/framework/common_shape_fns.cc, core/util/padding.cc
+ */
+
+import { type Shape, VarscopeError } from "../base/index.ts";
+import type { DataFormat, Spec, Window } from "../graph/index.ts";
+
+type Pair = readonly [number, number];
+
+/** Attributes that give a window; lists have one entry for each dim of the image. */
+export interface WindowAttrs {
+  readonly strides: readonly number[];
+  readonly padding: string;
+  readonly data_format: string;
+  readonly explicit_paddings?: readonly number[];
+  readonly dilations?: readonly number[];
+  readonly ksize?: readonly number[];
+}
+
+/** Where an image has its channels and its height; width is next to height, the batch first. */
+export const axesOf = (format: string): { readonly c: number; readonly h: number; readonly w: number } =>
+  format === "NHWC" ? { c: 3, h: 1, w: 2 } : { c: 1, h: 2, w: 3 };
+
+export const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
+
+/** @throws VarscopeError INVALID_ARGUMENT - `shape` is known and its rank is another */
+export function needRank(shape: Shape | null, rank: number): void {
+  if (shape !== null && shape.length !== rank) {
+    throw invalid(`Shape must be rank ${rank} but is rank ${shape.length}`);
+  }
+}
+
+/** The two dims as one. @throws VarscopeError INVALID_ARGUMENT - both are known and differ */
+export function mergeDims(a: number | null, b: number | null): number | null {
+  if (a !== null && b !== null && a !== b) throw invalid(`Dimensions must be equal, but are ${a} and ${b}`);
+  return a ?? b;
+}
+
+/** Checks lengths and signs as TF's shape functions do. `op` is the word that its sentence begins with. */
+export function checkWindow(op: string, attrs: WindowAttrs): void {
+  const { dilations, strides, ksize, padding, explicit_paddings: pads = [] } = attrs;
+  if (dilations !== undefined && dilations.length !== 4) {
+    throw invalid(`${op} requires the dilation attribute to contain 4 values, but got: ${dilations.length}`);
+  }
+  if (strides.length !== 4) {
+    const on = ksize === undefined ? ` on data format ${attrs.data_format}` : "";
+    throw invalid(`${op}${on} requires the stride attribute to contain 4 values, but got: ${strides.length}`);
+  }
+  if (ksize !== undefined && ksize.length !== 4) {
+    throw invalid(`${op} requires the ksize attribute to contain 4 values, but got: ${ksize.length}`);
+  }
+  if (padding !== "EXPLICIT") {
+    if (pads.length === 0) return;
+    throw invalid("explicit_paddings attribute must be empty if the padding attribute is not EXPLICIT");
+  }
+  if (pads.length !== 8) {
+    throw invalid(`explicit_paddings attribute must contain 8 values, but got: ${pads.length}`);
+  }
+  if (pads.some((p) => p < 0)) throw invalid("All elements of explicit_paddings must be nonnegative");
+  const { c } = axesOf(attrs.data_format);
+  if ([0, 1, 2 * c, 2 * c + 1].some((i) => pads[i] !== 0)) {
+    throw invalid("Nonzero explicit padding in the batch or depth dimensions is not supported");
+  }
+}
+
+/** Elements added before and after an axis of the image under EXPLICIT padding. */
+const explicitPads = (attrs: WindowAttrs, axis: number): Pair =>
+  attrs.padding === "EXPLICIT"
+    ? [attrs.explicit_paddings![2 * axis]!, attrs.explicit_paddings![2 * axis + 1]!]
+    : [0, 0];
+
+/**
+ * Number of window positions along an axis; null where it depends on an unknown size.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - stride or dilation below 1, window larger than the image
+ */
+export function outputSize(
+  size: number | null,
+  kernel: number | null,
+  attrs: WindowAttrs,
+  axis: number,
+): number | null {
+  const stride = attrs.strides[axis]!;
+  const dilation = attrs.dilations?.[axis] ?? 1;
+  if (stride <= 0) throw invalid(`Stride must be > 0, but got ${stride}`);
+  if (dilation < 1) throw invalid(`Dilation rate must be >= 1, but got ${dilation}`);
+  if (attrs.padding === "SAME") return size === null ? null : Math.ceil(size / stride);
+  if (size === null || kernel === null) return null;
+  const [before, after] = explicitPads(attrs, axis);
+  const extent = (kernel - 1) * dilation + 1;
+  const padded = size + before + after;
+  if (padded < extent)
+    throw invalid(`Negative dimension size caused by subtracting ${extent} from ${padded}`);
+  return Math.floor((padded - extent) / stride) + 1;
+}
+
+/** Shape after a window: batch kept, height and width by the window, `channels` as given. @param kernel - [height, width] */
+export function windowed(
+  image: Shape | null,
+  kernel: readonly [number | null, number | null],
+  channels: number | null,
+  attrs: WindowAttrs,
+): Shape {
+  const { h, w } = axesOf(attrs.data_format);
+  const dims = image ?? [null, null, null, null];
+  const rows = outputSize(dims[h]!, kernel[0], attrs, h);
+  const columns = outputSize(dims[w]!, kernel[1], attrs, w);
+  return imageShape(attrs.data_format, dims[0]!, rows, columns, channels);
+}
+
+/** Dims in the order of the format. */
+export function imageShape<D>(format: string, n: D, h: D, w: D, c: D): [D, D, D, D] {
+  return format === "NHWC" ? [n, h, w, c] : [n, c, h, w];
+}
+
+/**
+ * The window as kernels and lowerings take it.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - strides or dilations over batch or channels, as TF's kernels refuse them
+ */
+export function windowOf(attrs: WindowAttrs, kernel: Pair): Window {
+  const { c, h, w } = axesOf(attrs.data_format);
+  const dilations = attrs.dilations ?? [1, 1, 1, 1];
+  if (attrs.strides[0] !== 1 || attrs.strides[c] !== 1) {
+    throw invalid("Current implementation does not yet support strides in the batch and depth dimensions.");
+  }
+  if (dilations[0] !== 1 || dilations[c] !== 1) {
+    throw invalid("Current implementation does not yet support dilations in the batch and depth dimensions.");
+  }
+  const [rows, columns] = [explicitPads(attrs, h), explicitPads(attrs, w)];
+  return {
+    dataFormat: attrs.data_format as DataFormat,
+    kernel,
+    strides: [attrs.strides[h]!, attrs.strides[w]!],
+    dilations: [dilations[h]!, dilations[w]!],
+    padding: attrs.padding as Window["padding"],
+    pads: [rows[0], columns[0], rows[1], columns[1]],
+  };
+}
+
+/** Whether the window moves over height and width alone, as ONNX's does. */
+export function isSpatial(attrs: WindowAttrs): boolean {
+  const { c } = axesOf(attrs.data_format);
+  return [attrs.strides, attrs.dilations, attrs.ksize].every(
+    (list) => list === undefined || (list[0] === 1 && list[c] === 1),
+  );
+}
+
+/** Height and width of an image are known. */
+export function isSized(shape: Shape | null, format: string): boolean {
+  const { h, w } = axesOf(format);
+  return shape !== null && shape[h] !== null && shape[w] !== null;
+}
+
+/** The shape that an int vector of `rank` dims holds, as far as known. */
+export function shapeFrom(sizes: Spec, rank: number): Shape {
+  needRank(sizes.shape, 1);
+  const length = sizes.shape?.[0] ?? rank;
+  if (length !== rank) throw invalid(`Shape must be rank ${rank} but is rank ${length}`);
+  return sizes.partial ?? new Array<null>(rank).fill(null);
+}
