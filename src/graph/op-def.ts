@@ -114,7 +114,7 @@ export interface OpAspects<I, O, A> {
   /** New values of the written variables, by input name, as ONNX. Resource and ref inputs arrive as the variable's value. */
   readonly update?: (onnx: Onnx, inputs: Args<I, OnnxValue>, attrs: AttrsOf<A>) => Partial<Record<keyof I, OnnxValue>>;
   /** The same on values. */
-  readonly updateHost?: (inputs: Args<I, Tensor>, attrs: AttrsOf<A>) => Partial<Record<keyof I, Tensor>>;
+  readonly updateHost?: (inputs: Args<I, Tensor>, attrs: AttrsOf<A>, op: Operation) => Partial<Record<keyof I, Tensor>>;
   /** This op makes a variable: its dtype and shape, from the attributes. */
   readonly variable?: (attrs: AttrsOf<A>) => HandleSpec;
   /** TF1 control flow, solved while planning */

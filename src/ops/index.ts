@@ -9,9 +9,10 @@ import * as control from "./control.ts";
 import * as fill from "./fill.ts";
 import * as shape from "./shape.ts";
 import * as source from "./source.ts";
+import * as state from "./state.ts";
 
 /** Every op that varscope knows, by type. */
-export const CORE_OPS = registry(broadcast, control, fill, shape, source);
+export const CORE_OPS = registry(broadcast, control, fill, shape, source, state);
 
 export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
 export { fill } from "./fill.ts";
@@ -40,3 +41,4 @@ export {
   placeholderWithDefault,
   stopGradient,
 } from "./source.ts";
+export { readVariable, variableShape } from "./state.ts";

@@ -73,9 +73,9 @@ function hostStage(steps: readonly Step[]): CompiledStage {
         const inputs = step.inputs.map((s) => (s === null ? undefined : (s.spec.value ?? values[s.id])));
         const args = groupArgs(def.inputs, op.attrs, inputs) as never;
         try {
-          for (const write of step.writes) {
-            const updates = def.updateHost!(args, op.attrs as never) as Record<string, Tensor>;
-            values[write.slot.id] = updates[write.arg]!;
+          if (step.writes.length > 0) {
+            const updates = def.updateHost!(args, op.attrs as never, op) as Record<string, Tensor>;
+            for (const { arg, slot } of step.writes) values[slot.id] = updates[arg]!;
           }
           if (isAbsent(def.host)) continue;
           const results = await def.host(args, op.attrs as never, host.contextOf(op));

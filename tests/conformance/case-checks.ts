@@ -58,6 +58,7 @@ async function checkHost({ type, test, golden }: Subject): Promise<void> {
     const after = def.updateHost(
       groupArgs(def.inputs, built.op.attrs, values) as never,
       built.op.attrs as never,
+      built.op,
     );
     const names = Object.keys(def.inputs);
     for (const [name, got] of Object.entries(after)) {
