@@ -1,5 +1,6 @@
 /** @file Values and errors: dtypes, shapes, tensors, half floats. Imports nothing. Start at tensor.ts. */
 
+export { combineCrc, crc32c, maskCrc, unmaskCrc } from "./crc32c.ts";
 export {
   DTYPES,
   type DType,

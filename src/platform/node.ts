@@ -1,0 +1,236 @@
+/**
+ * @file The machine in Node: files, clock, cores, hardware CRC. The same names as web.ts; `#platform` is one of both.
+ * Start at `fileSource` and `stageFile`.
+ */
+
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import * as path from "node:path";
+import { type ErrorCode, crc32c as portableCrc32c, VarscopeError } from "../base/index.ts";
+import { needRange, type Source } from "./source.ts";
+import { type Chunks, joinParts, type Staged, type WriteOptions } from "./stage.ts";
+
+export { bytesSource, type Source } from "./source.ts";
+export type { Chunks, Staged, WriteOptions } from "./stage.ts";
+export { blobSource, type HttpOptions, httpSource } from "./web-source.ts";
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ENOENT: "NOT_FOUND",
+  ENOTDIR: "NOT_FOUND",
+  EACCES: "PERMISSION_DENIED",
+  EPERM: "PERMISSION_DENIED",
+  EROFS: "PERMISSION_DENIED",
+  EEXIST: "ALREADY_EXISTS",
+  ENOSPC: "RESOURCE_EXHAUSTED",
+  EDQUOT: "RESOURCE_EXHAUSTED",
+  EMFILE: "RESOURCE_EXHAUSTED",
+  EISDIR: "FAILED_PRECONDITION",
+  ENOTEMPTY: "FAILED_PRECONDITION",
+};
+
+/** A system error in our class, with its path. */
+function failed(e: unknown, at: string): VarscopeError {
+  if (e instanceof VarscopeError) return e;
+  const { code = "", message } = e as NodeJS.ErrnoException;
+  const what = code === "ENOENT" ? "no such file or folder" : message.replace(/^(\w+): /, "");
+  return new VarscopeError(CODES[code] ?? "UNKNOWN", what, { at, cause: e });
+}
+
+/** `work`, its system errors in our class. */
+async function guarded<T>(at: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (e) {
+    throw failed(e, at);
+  }
+}
+
+/** One read or write: large enough to cost nothing, small enough to overlap with checksums. */
+const CHUNK_BYTES = 8 << 20;
+
+/** Reads of one tensor under way at once; the system's thread pool has 4. */
+const READS = 4;
+
+/** A file as a source. The file opens with the first access. */
+export function fileSource(file: string): Source {
+  let opened: Promise<fs.promises.FileHandle> | undefined;
+  let bytes: Promise<number> | undefined;
+  const handle = (): Promise<fs.promises.FileHandle> => {
+    opened ??= guarded(file, () => fs.promises.open(file, "r"));
+    return opened;
+  };
+  const size = (): Promise<number> => {
+    bytes ??= guarded(file, async () => (await (await handle()).stat()).size);
+    return bytes;
+  };
+  const readInto = async (offset: number, target: Uint8Array): Promise<void> => {
+    needRange(file, offset, target.length, await size());
+    const from = await handle();
+    let next = 0;
+    const reader = async (): Promise<void> => {
+      while (next < target.length) {
+        const start = next;
+        next = Math.min(next + CHUNK_BYTES, target.length);
+        await fill(from, target.subarray(start, next), offset + start);
+      }
+    };
+    const readers = Math.min(READS, Math.ceil(target.length / CHUNK_BYTES));
+    await Promise.all(Array.from({ length: readers }, reader));
+  };
+  const fill = (from: fs.promises.FileHandle, part: Uint8Array, position: number): Promise<void> =>
+    guarded(file, async () => {
+      for (let done = 0; done < part.length; ) {
+        const { bytesRead } = await from.read(part, done, part.length - done, position + done);
+        if (bytesRead === 0) needRange(file, position + done, part.length - done, position + done);
+        done += bytesRead;
+      }
+    });
+  return {
+    name: file,
+    size,
+    readInto,
+    read: async (offset, length) => {
+      needRange(file, offset, length, await size());
+      const target = new Uint8Array(length);
+      await readInto(offset, target);
+      return target;
+    },
+    close: async () => {
+      const last = opened;
+      opened = Promise.reject(new VarscopeError("FAILED_PRECONDITION", "the file is closed", { at: file }));
+      opened.catch(() => {});
+      await (await last?.catch(() => undefined))?.close();
+    },
+  };
+}
+
+/** All bytes of a file. @throws VarscopeError NOT_FOUND - there is none */
+export const readFile = (file: string): Promise<Uint8Array> =>
+  guarded(file, async () => {
+    const buffer = await fs.promises.readFile(file);
+    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  });
+
+/**
+ * Writes `chunks` to a new file beside `file` and on to the disk; `commit` then puts it in the place of `file` in one step.
+ * On failure or abort the new file is removed.
+ */
+export async function stageFile(file: string, chunks: Chunks, options: WriteOptions = {}): Promise<Staged> {
+  const temporary = `${file}.tmp-${randomBytes(6).toString("hex")}`;
+  const discard = (): Promise<void> => fs.promises.rm(temporary, { force: true });
+  try {
+    await writeChunks(temporary, chunks, options);
+  } catch (e) {
+    await discard().catch(() => {});
+    throw failed(e, file);
+  }
+  return { file, commit: (as = file) => guarded(as, () => fs.promises.rename(temporary, as)), discard };
+}
+
+async function writeChunks(temporary: string, chunks: Chunks, options: WriteOptions): Promise<void> {
+  const out = await fs.promises.open(temporary, "wx");
+  try {
+    let position = 0;
+    for await (const chunk of chunks) {
+      for (let start = 0; start < chunk.length; ) {
+        needRunning(options.signal);
+        const length = Math.min(CHUNK_BYTES, chunk.length - start);
+        const { bytesWritten } = await out.write(chunk, start, length, position);
+        start += bytesWritten;
+        position += bytesWritten;
+      }
+    }
+    needRunning(options.signal);
+    if (options.sync !== false) await out.sync();
+  } finally {
+    await out.close();
+  }
+}
+
+function needRunning(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) {
+    throw new VarscopeError("CANCELLED", "the write was aborted", { cause: signal.reason });
+  }
+}
+
+/** Writes `chunks` as `file`: all of it, or nothing. An existing file is replaced in one step. */
+export async function writeFileAtomic(
+  file: string,
+  chunks: Chunks,
+  options: WriteOptions = {},
+): Promise<void> {
+  const staged = await stageFile(file, chunks, options);
+  try {
+    await staged.commit();
+  } catch (e) {
+    await staged.discard().catch(() => {});
+    throw e;
+  }
+}
+
+/** Moves a file, over an existing one if there is one. */
+export const rename = (from: string, to: string): Promise<void> =>
+  guarded(from, () => fs.promises.rename(from, to));
+
+/** Removes a file; a missing one is fine. */
+export const remove = (file: string): Promise<void> =>
+  guarded(file, () => fs.promises.rm(file, { force: true }));
+
+/** Removes an empty folder. @throws VarscopeError FAILED_PRECONDITION - it is not empty */
+export const removeDir = (folder: string): Promise<void> => guarded(folder, () => fs.promises.rmdir(folder));
+
+/** Whether there is a file (or folder) of that name. */
+export const exists = async (file: string): Promise<boolean> =>
+  fs.promises.access(file).then(
+    () => true,
+    () => false,
+  );
+
+/** Whether there is a folder of that name. */
+export const isDir = async (file: string): Promise<boolean> =>
+  fs.promises.stat(file).then(
+    (s) => s.isDirectory(),
+    () => false,
+  );
+
+/** Time of the last change, in seconds since 1970. @throws VarscopeError NOT_FOUND - there is no such file */
+export const modifiedSeconds = (file: string): Promise<number> =>
+  guarded(file, async () => (await fs.promises.stat(file)).mtimeMs / 1000);
+
+/** Names in a folder, sorted. @throws VarscopeError NOT_FOUND - there is no such folder */
+export const listDir = (folder: string): Promise<string[]> =>
+  guarded(folder, async () => (await fs.promises.readdir(folder)).sort());
+
+/** Makes a folder and those above it; an existing one is fine. */
+export const makeDir = async (folder: string): Promise<void> => {
+  await guarded(folder, () => fs.promises.mkdir(folder, { recursive: true }));
+};
+
+export const { basename, dirname, isAbsolute } = path;
+/** Joins parts as Python's os.path.join: an absolute part forgets those before it. */
+export const joinPath = (...parts: string[]): string => joinParts(parts, path.isAbsolute);
+/** The absolute path. */
+export const absolutePath = (file: string): string => path.resolve(file);
+/** `file` as seen from the folder `from`. */
+export const relativePath = (from: string, file: string): string => path.relative(from, file);
+
+/** Seconds since 1970. */
+export const now = (): number => Date.now() / 1000;
+
+/** Processor cores that this process may use. */
+export const cores = (): number => availableParallelism();
+
+type Crc32c = (bytes: Uint8Array, previous?: number) => number;
+
+function nativeCrc32c(): Crc32c | undefined {
+  try {
+    return (createRequire(import.meta.url)("@node-rs/crc32") as { crc32c: Crc32c }).crc32c;
+  } catch {
+    return undefined; // no native part for this system: JavaScript computes the same
+  }
+}
+
+/** CRC-32C of `bytes`, going on from `previous`; by the processor's own instruction where it can. */
+export const crc32c: Crc32c = nativeCrc32c() ?? portableCrc32c;
