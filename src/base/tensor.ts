@@ -214,7 +214,7 @@ export function fromBytes(dtype: DType, shape: readonly number[], bytes: Uint8Ar
   if (type === undefined || bytes.byteLength !== want) {
     throw new VarscopeError("INVALID_ARGUMENT", `${dtype} ${formatShape(shape)} wants ${want} bytes, ${bytes.byteLength} given`);
   }
-  const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes); // a Buffer's slice() would not copy
   return {
     dtype,
     shape,

@@ -30,6 +30,7 @@ export {
   argType,
   type CheckpointFiles,
   defineOp,
+  type FullType,
   type Grad,
   groupArgs,
   type HandleSpec,

@@ -37,6 +37,12 @@ export interface HandleSpec {
   readonly shape: Shape | null;
 }
 
+/** A type by its number in FullTypeId, with its arguments. */
+export interface FullType {
+  readonly id: number;
+  readonly args: readonly FullType[];
+}
+
 /** What `infer` says of an output; a Spec will do. */
 export interface Inferred {
   readonly shape: Shape | null;
@@ -117,6 +123,8 @@ export interface OpAspects<I, O, A> {
   readonly updateHost?: (inputs: Args<I, Tensor>, attrs: AttrsOf<A>, op: Operation) => Partial<Record<keyof I, Tensor>>;
   /** This op makes a variable: its dtype and shape, from the attributes. */
   readonly variable?: (attrs: AttrsOf<A>) => HandleSpec;
+  /** TensorFlow's own note on what kind of tensor each output is, where its OpDef has one. @see core/framework/full_type.proto */
+  readonly fullType?: (attrs: AttrsOf<A>) => FullType;
   /** TF1 control flow, solved while planning */
   readonly control?: "switch" | "merge";
 }

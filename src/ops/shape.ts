@@ -18,6 +18,9 @@ import * as pieces from "./pieces.ts";
 const indexType = attr.typeOr("int32", "int32", "int64");
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
 
+/** FullTypeId of a shape; 207 and 208 are those of int32 and int64. @see TensorFlow core/framework/full_type.proto */
+const TFT_SHAPE_TENSOR = 1005;
+
 /** Dims of the input as an int vector. @see TensorFlow core/ops/array_ops.cc "Shape" */
 export const Shape_ = defineOp("Shape", {
   inputs: { input: "T" },
@@ -26,6 +29,7 @@ export const Shape_ = defineOp("Shape", {
   infer: ({ input }) => [{ shape: [input.shape?.length ?? null] }],
   partial: ({ input }) => input.shape,
   shapeOnly: true,
+  fullType: ({ out_type }) => ({ id: TFT_SHAPE_TENSOR, args: [{ id: out_type === "int32" ? 207 : 208, args: [] }] }),
   grad: () => [null],
   lower: (onnx, { input }, { out_type }) => [onnx.cast(onnx.shapeOf(input), out_type as "int32")],
   lowers: ({ T }) => movable(T),

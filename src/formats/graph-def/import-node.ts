@@ -38,7 +38,12 @@ export interface Links {
 }
 
 /** Parses and finds the inputs of a node. @throws VarscopeError INVALID_ARGUMENT - unknown nodes, bad syntax */
-export function linksOf(node: NodeDef, names: ReadonlyMap<string, number>, graph: Graph): Links {
+export function linksOf(
+  node: NodeDef,
+  nodes: readonly NodeDef[],
+  names: ReadonlyMap<string, number>,
+  graph: Graph,
+): Links {
   const data: InputName[] = [];
   const control: string[] = [];
   for (const text of node.input) {
@@ -52,10 +57,15 @@ export function linksOf(node: NodeDef, names: ReadonlyMap<string, number>, graph
     const i = names.get(name);
     if (i === undefined && graph.findOperation(name) === undefined)
       fail(node, `Unknown input node '${name}'`);
-    if (i !== undefined) before.add(i);
+    if (i !== undefined && !isBackEdge(nodes[i]!, node)) before.add(i);
   }
   return { data, control, before: [...before] };
 }
+
+/** Loops lead back from NextIteration to Merge: GraphDef knows no other way to say so. */
+const isBackEdge = (from: NodeDef, to: NodeDef): boolean =>
+  (from.op === "NextIteration" || from.op === "RefNextIteration") &&
+  (to.op === "Merge" || to.op === "RefMerge");
 
 function parseInput(node: NodeDef, text: string): InputName {
   const match = /^([A-Za-z0-9.][A-Za-z0-9_.\\/>-]*)(?::(\d{1,9}))?$/.exec(text);

@@ -26,7 +26,7 @@ export interface ReadGraphOptions {
 }
 
 /** The newest GraphDef that we know of. @see TensorFlow core/public/release_version.h TF_GRAPH_DEF_VERSION */
-const GRAPH_DEF_VERSION = 2689;
+const GRAPH_DEF_VERSION = 2474;
 
 /**
  * The graph of an encoded GraphDef. Ops that the registry does not know are kept and written again.
@@ -57,7 +57,7 @@ export function importNodes(graph: Graph, def: GraphDef): Operation[] {
   checkVersions(def);
   readLibrary(graph, def);
   const names = indexNodes(graph, def.node);
-  const links = def.node.map((node) => linksOf(node, names, graph));
+  const links = def.node.map((node) => linksOf(node, def.node, names, graph));
   const order = importOrder(def.node, links);
   const budget = { left: MAX_EXPANDED_BYTES };
   const made: (Operation | undefined)[] = def.node.map(() => undefined);
@@ -89,7 +89,8 @@ export function readMessage<D extends DescMessage>(
   file: string,
 ): MessageShape<D> {
   try {
-    return fromBinary(schema, bytes);
+    // a Buffer as a plain view: what is cut out of it must not be Buffers
+    return fromBinary(schema, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new VarscopeError("DATA_LOSS", `no ${schema.name}: ${why}`, { at: file, cause });

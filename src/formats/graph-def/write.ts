@@ -5,10 +5,11 @@
  * @see TensorFlow core/graph/graph.cc "Graph::ToGraphDefSubRange"
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { Graph, Operation } from "../../graph/index.ts";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { FullType, Graph, Operation } from "../../graph/index.ts";
 import {
   type AttrValue as AttrValueProto,
+  FullTypeDefSchema,
   type FunctionDefLibrary,
   FunctionDefLibrarySchema,
   FunctionDefSchema,
@@ -69,12 +70,26 @@ export function toNodeDef(op: Operation): NodeDef {
     device: op.device,
     attr: sortedAttrs(attrEntries(op, origin)),
   });
+  if (origin === undefined && op.def?.fullType !== undefined) {
+    node.experimentalType = create(
+      FullTypeDefSchema,
+      toFullType({ id: TFT_PRODUCT, args: [op.def.fullType(op.attrs as never)] }),
+    );
+  }
   if (origin?.node.experimentalDebugInfo !== undefined)
     node.experimentalDebugInfo = origin.node.experimentalDebugInfo;
   if (origin?.node.experimentalType !== undefined) node.experimentalType = origin.node.experimentalType;
   if (origin?.node.$unknown !== undefined) node.$unknown = origin.node.$unknown;
   return node;
 }
+
+/** The outputs of a node together. @see TensorFlow core/framework/full_type.proto */
+const TFT_PRODUCT = 3;
+
+const toFullType = ({ id, args }: FullType): MessageInitShape<typeof FullTypeDefSchema> => ({
+  typeId: id,
+  args: args.map(toFullType),
+});
 
 const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((name, i) => name === b[i]);
