@@ -4,32 +4,60 @@
  */
 
 import { registry } from "../graph/index.ts";
+import * as arrange from "./arrange.ts";
 import * as broadcast from "./broadcast.ts";
 import * as control from "./control.ts";
 import * as fill from "./fill.ts";
+import * as join from "./join.ts";
+import * as pad from "./pad.ts";
+import * as sequence from "./sequence.ts";
 import * as shape from "./shape.ts";
+import * as slice from "./slice.ts";
 import * as source from "./source.ts";
 import * as state from "./state.ts";
+import * as stitch from "./stitch.ts";
+import * as strided from "./strided.ts";
 
 /** Every op that varscope knows, by type. */
-export const CORE_OPS = registry(broadcast, control, fill, shape, source, state);
+export const CORE_OPS = registry(
+  arrange,
+  broadcast,
+  control,
+  fill,
+  join,
+  pad,
+  sequence,
+  shape,
+  slice,
+  source,
+  state,
+  stitch,
+  strided,
+);
 
+export { reverse, roll, tile } from "./arrange.ts";
 export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
 export { fill } from "./fill.ts";
+export { split, stack, unstack } from "./join.ts";
+export { pad } from "./pad.ts";
 export {
   cast,
   concat,
   ones,
   onesLike,
+  range,
   rank,
   reshape,
   shape,
   shapeN,
   size,
+  transpose,
   zeros,
   zerosLike,
 } from "./pieces.ts";
+export { oneHot } from "./sequence.ts";
 export { expandDims, invertPermutation, squeeze } from "./shape.ts";
+export { slice } from "./slice.ts";
 export {
   checkNumerics,
   constant,
@@ -42,3 +70,5 @@ export {
   stopGradient,
 } from "./source.ts";
 export { readVariable, variableShape } from "./state.ts";
+export { dynamicPartition, dynamicStitch } from "./stitch.ts";
+export { type AxisIndex, index, stridedSlice } from "./strided.ts";

@@ -50,6 +50,8 @@ export function rank(x: Output, name = "Rank"): Output {
   return x.graph.add("Rank", [x], { name });
 }
 
+export const isOutput = (x: unknown): x is Output => x instanceof Output;
+
 /** The tensor itself, or rows at indices added up to the dense tensor that they stand for. */
 export function dense(g: Graph, grad: Output | IndexedSlices): Output {
   if (!isIndexedSlices(grad)) return grad;
@@ -92,7 +94,9 @@ export function cut(
 ): Output {
   return g.nameScope(masks.name ?? "strided_slice", (scope) => {
     const bounds = [begin, end, masks.strides ?? begin.map(() => 1)];
-    const [b, e, s] = bounds.map((values) => stack(g, values, "stack"));
+    const packed = bounds.map((values) => stack(g, values, "stack"));
+    const wide = packed.some((p) => p.dtype === "int64");
+    const [b, e, s] = packed.map((p) => (wide ? cast(p, "int64") : p));
     return g.add("StridedSlice", [x, b!, e!, s!], {
       name: scope,
       attrs: {
@@ -208,6 +212,32 @@ export const zerosLike = (x: Output, options: LikeOptions = {}): Output => like(
 
 /** Ones of the shape (and dtype) of `x`: Const or Fill where the shape is known, else OnesLike. Named "ones_like". */
 export const onesLike = (x: Output, options: LikeOptions = {}): Output => like(1, x, options);
+
+/** `x` with its axes permuted; without `perm` reversed. Named "transpose", perm "transpose/perm". */
+export function transpose(x: Output, perm?: readonly number[] | Output, name = "transpose"): Output {
+  const g = x.graph;
+  const attrs = { Tperm: perm instanceof Output ? perm.dtype : "int32" } as const;
+  if (perm !== undefined) return g.add("Transpose", [x, perm as Input], { name, attrs });
+  if (x.shape !== null) return g.add("Transpose", [x, [...x.shape.keys()].reverse()], { name, attrs });
+  return g.nameScope(name, (scope) => {
+    const last = g.add("Sub", [g.add("Rank", [x]), 1], { name: "sub" });
+    const order = g.add("Range", [last, -1, -1], { attrs: { Tidx: "int32" } });
+    return g.add("Transpose", [x, order], { name: scope, attrs });
+  });
+}
+
+/** start, start + delta, ... below limit. Named "range", numbers "range/start", "range/limit", "range/delta". */
+export function range(
+  g: Graph,
+  start: number | Output,
+  limit: number | Output,
+  delta: number | Output = 1,
+  options: { readonly dtype?: DType; readonly name?: string } = {},
+): Output {
+  const known = [start, limit, delta].find((x) => x instanceof Output) as Output | undefined;
+  const Tidx = options.dtype ?? known?.dtype ?? "int32";
+  return g.add("Range", [start, limit, delta], { name: options.name ?? "range", attrs: { Tidx } });
+}
 
 /** `x` as `dtype`; itself where it is that already. Named "Cast". */
 export const cast = (x: Output, dtype: DType, name = "Cast"): Output =>
