@@ -83,13 +83,21 @@ function depthwiseShape(image: Shape | null, filter: Shape | null, attrs: Window
   return windowed(image, [kh!, kw!], out, attrs);
 }
 
+const SIZES: Spec = { dtype: "int32", shape: null, value: null, partial: null, handle: null };
+
 /** Shape of the image whose gradient is asked for: all dims, or height and width alone. */
 function imageSizes(sizes: Spec, filter: Shape | null, dy: Shape | null, attrs: WindowAttrs): Shape {
   needRank(filter, 4);
   needRank(dy, 4);
-  if (sizes.shape?.[0] !== 2) return shapeFrom(sizes, 4);
-  const [h, w] = shapeFrom(sizes, 2);
-  return imageShape(attrs.data_format, dy?.[0] ?? null, h!, w!, filter?.[2] ?? null);
+  const { c } = axesOf(attrs.data_format);
+  mergeDims(dy?.[c] ?? null, filter?.[3] ?? null);
+  const batch = dy?.[0] ?? null;
+  if (sizes.shape?.[0] === 2) {
+    const [h, w] = shapeFrom(sizes, 2);
+    return imageShape(attrs.data_format, batch, h!, w!, filter?.[2] ?? null);
+  }
+  const [n, ...rest] = shapeFrom(sizes, 4);
+  return [mergeDims(n!, batch), ...rest];
 }
 
 /** Checks at run time that dy is what the forward op would have given. */
@@ -172,11 +180,8 @@ export const Conv2DBackpropInput = defineOp("Conv2DBackpropInput", {
     ];
   },
   host: ({ input_sizes, filter, out_backprop: dy }, attrs) => {
-    const given = toNumbers(input_sizes);
-    const dims =
-      given.length === 2
-        ? imageShape(attrs.data_format, dy.shape[0]!, given[0]!, given[1]!, filter.shape[2]!)
-        : given;
+    const sizes = { ...SIZES, shape: input_sizes.shape, partial: toNumbers(input_sizes) };
+    const dims = imageSizes(sizes, filter.shape, dy.shape, attrs) as number[];
     needOutput(dy.shape, convShape(dims, filter.shape, attrs), "Conv2DBackpropInput");
     return [convInputGrad(dims, filter, dy, windowOf(attrs, kernelOf(filter.shape)))];
   },

@@ -116,20 +116,40 @@ export function imageShape<D>(format: string, n: D, h: D, w: D, c: D): [D, D, D,
   return format === "NHWC" ? [n, h, w, c] : [n, c, h, w];
 }
 
+/** What TF's kernels refuse, in their words. */
+function checkKernel(attrs: WindowAttrs, dilations: readonly number[]): void {
+  const refuse = (what: string): never => {
+    throw new VarscopeError("UNIMPLEMENTED", what);
+  };
+  const { c } = axesOf(attrs.data_format);
+  const { ksize, strides } = attrs;
+  if (ksize !== undefined) {
+    if (ksize.some((k) => k <= 0)) {
+      throw invalid(
+        `Sliding window ksize must be positive. The specified or inferred ksize is: ${ksize.join(",")}`,
+      );
+    }
+    if (ksize[0] !== 1 || strides[0] !== 1) refuse("Pooling is not yet supported on the batch dimension.");
+    if (ksize[c] !== 1 || strides[c] !== 1) refuse("Non-spatial pooling is not yet supported.");
+    return;
+  }
+  const along = "in the batch and depth dimensions.";
+  if (strides[0] !== 1 || strides[c] !== 1)
+    refuse(`Current implementation does not yet support strides ${along}`);
+  if (dilations[0] !== 1 || dilations[c] !== 1) {
+    refuse(`Current implementation does not yet support dilations ${along}`);
+  }
+}
+
 /**
  * The window as kernels and lowerings take it.
  *
- * @throws VarscopeError INVALID_ARGUMENT - strides or dilations over batch or channels, as TF's kernels refuse them
+ * @throws VarscopeError UNIMPLEMENTED - it moves over batch or channels, as TF's kernels refuse it
  */
 export function windowOf(attrs: WindowAttrs, kernel: Pair): Window {
-  const { c, h, w } = axesOf(attrs.data_format);
+  const { h, w } = axesOf(attrs.data_format);
   const dilations = attrs.dilations ?? [1, 1, 1, 1];
-  if (attrs.strides[0] !== 1 || attrs.strides[c] !== 1) {
-    throw invalid("Current implementation does not yet support strides in the batch and depth dimensions.");
-  }
-  if (dilations[0] !== 1 || dilations[c] !== 1) {
-    throw invalid("Current implementation does not yet support dilations in the batch and depth dimensions.");
-  }
+  checkKernel(attrs, dilations);
   const [rows, columns] = [explicitPads(attrs, h), explicitPads(attrs, w)];
   return {
     dataFormat: attrs.data_format as DataFormat,
