@@ -7,9 +7,14 @@ import { registry } from "../graph/index.ts";
 import * as arrange from "./arrange.ts";
 import * as broadcast from "./broadcast.ts";
 import * as control from "./control.ts";
+import * as conv from "./conv.ts";
 import * as fill from "./fill.ts";
 import * as join from "./join.ts";
+import * as norm from "./norm.ts";
 import * as pad from "./pad.ts";
+import * as pool from "./pool.ts";
+import * as poolVariants from "./pool-variants.ts";
+import * as random from "./random.ts";
 import * as sequence from "./sequence.ts";
 import * as shape from "./shape.ts";
 import * as slice from "./slice.ts";
@@ -23,9 +28,14 @@ export const CORE_OPS = registry(
   arrange,
   broadcast,
   control,
+  conv,
   fill,
   join,
+  norm,
   pad,
+  pool,
+  poolVariants,
+  random,
   sequence,
   shape,
   slice,
