@@ -1,0 +1,17 @@
+/**
+ * @file Containers that no library reads for us: LevelDB's table, varints, npy. Pure functions over bytes; files are in
+ * platform. Start at table.ts.
+ */
+
+export {
+  compareBytes,
+  FOOTER_BYTES,
+  type Handle,
+  readBlock,
+  readFooter,
+  readTable,
+  type TableEntry,
+  TRAILER_BYTES,
+} from "./table.ts";
+export { shortestSeparator, shortSuccessor, writeTable } from "./table-writer.ts";
+export { pushVarint, readVarint, type Varint, varintLength } from "./varint.ts";
