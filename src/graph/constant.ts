@@ -3,6 +3,7 @@
 import {
   type DType,
   getElement,
+  isComplex,
   type Nested,
   naturalDType,
   setElement,
@@ -31,7 +32,7 @@ export function toTensor(value: Tensor | Nested, dtype?: DType, shape?: readonly
     return value;
   }
   const type = dtype ?? naturalDType(value);
-  if (shape !== undefined && !Array.isArray(value)) {
+  if (shape !== undefined && isSingle(value, type)) {
     const filled = zeros(type, shape);
     const element = getElement(tensor(value, type, []), 0);
     for (let i = 0; i < sizeOf(shape); i++) setElement(filled, i, element);
@@ -40,6 +41,10 @@ export function toTensor(value: Tensor | Nested, dtype?: DType, shape?: readonly
   }
   return tensor(value, type, shape);
 }
+
+/** One element: of complex dtypes a pair of numbers too. */
+const isSingle = (value: Nested, dtype: DType): boolean =>
+  !Array.isArray(value) || (isComplex(dtype) && value.length === 2 && value.every((v) => typeof v === "number"));
 
 /** Attributes of the Const that holds a value. */
 export function constantAttrs(

@@ -13,8 +13,10 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-import numpy as np
 import tensorflow.compat.v1 as tf
+from google.protobuf import text_format
+from tensorflow.core.framework import graph_pb2
+from tensorflow.python.framework import function
 
 tf.disable_v2_behavior()
 
@@ -219,6 +221,86 @@ def build(fn):
     return graph
 
 
+def while_loop():
+    with tf.device("/job:worker/task:1"):
+        x = holder("x", [None, 2])
+        tf.while_loop(lambda i, v: i < 10, lambda i, v: (i + 1, v * 2.0), [tf.constant(0), x])
+
+
+def library():
+    """A graph that calls functions, one with a gradient function."""
+
+    @function.Defun(tf.float32, func_name="twice")
+    def twice(x):
+        return x + x
+
+    @function.Defun(tf.float32, tf.float32, func_name="cube_grad")
+    def cube_grad(x, dy):
+        return 3.0 * x * x * dy
+
+    @function.Defun(tf.float32, func_name="cube", grad_func=cube_grad)
+    def cube(x):
+        return x * x * x
+
+    cube(twice(holder("x", [2])))
+
+
+def strange_text():
+    """Everything that text format spells in its own way."""
+    graph = graph_pb2.GraphDef()
+    node = graph.node.add(name="h", op="Strange", input=["a:1", "^b"], device="\u00e9\u4e2d\"'\\\n\x01")
+    tensor = node.attr["b"].tensor
+    tensor.dtype = 1
+    tensor.tensor_shape.dim.add(size=16)
+    tensor.float_val.extend([0.1, 1, -0.0, 0, 1e-5, 1e20, 1e16, 123456789, 3.4028235e38, 1e15, 1e-4, 1.5e-45, 0.00123])
+    tensor.float_val.extend([float("inf"), float("-inf"), float("nan")])
+    tensor.double_val.extend([0.1, 1, 1e300, 1e16, 1e17, 1e22, 1e-7, 123456.789, 0.000123456789])
+    tensor.int_val.extend([-1, 2147483647])
+    tensor.int64_val.extend([-(2**63), 2**63 - 1])
+    tensor.uint64_val.append(2**64 - 1)
+    tensor.string_val.extend([b"a\"b'c\\\n\t\r\x00\x01\xff\xc3\xa9 ?", b"\x7f", b""])
+    tensor.bool_val.extend([True, False])
+    node.attr["a"].list.SetInParent()
+    node.attr["c"].list.type.extend([1, 101, 99])
+    node.attr["d"].shape.unknown_rank = True
+    node.attr["e"].type = 3
+    node.attr["f"].func.name = "ff"
+    node.attr["f"].func.attr["z"].i = -5
+    node.attr["f"].func.attr["y"].placeholder = "T"
+    node.experimental_type.type_id = 3
+    node.experimental_type.args.add(type_id=1005)
+    node.experimental_debug_info.original_node_names.append("before")
+    for i, name in enumerate("ab"):
+        graph.node.add(name=name, op="Strange").attr["i"].i = i
+    graph.library.function.add().signature.name = "f"
+    graph.library.function[0].arg_attr[2].attr["x"].b = True
+    graph.library.function[0].ret["y"] = "z"
+    graph.versions.producer = 27
+    graph.versions.bad_consumers.append(3)
+    return graph
+
+
+def tensors():
+    """One Const of every dtype, each as make_tensor_proto writes it: scalar, vector, filled and empty."""
+    graph = tf.Graph()
+    with graph.as_default():
+        for dtype in DTYPES:
+            values = VALUES.get(dtype.name, [0, 1, 2, 3, 100])
+            tf.constant(values[1], dtype, name=f"{dtype.name}_scalar")
+            tf.constant(values, dtype, name=f"{dtype.name}_vector")
+            tf.constant(values[1], dtype, shape=[2, 3], name=f"{dtype.name}_filled")
+            tf.constant([], dtype, shape=[0, 2], name=f"{dtype.name}_empty")
+    return graph.as_graph_def()
+
+
+DTYPES = [tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16]
+DTYPES += [tf.uint32, tf.uint64, tf.bool, tf.string, tf.complex64, tf.complex128]
+FLOATS = [0.0, 1.5, -2.25, -0.0, float("inf"), float("-inf")]
+VALUES = {name: FLOATS for name in ("float32", "float64", "float16", "bfloat16")}
+VALUES |= {"bool": [False, True, True], "string": [b"", b"a\xff", b"bc"], "complex64": [0, 1.5 - 2j, 3j]}
+VALUES |= {"complex128": [0, 1.5 - 2j, 3j], "int64": [0, -(2**63), 2**63 - 1], "uint64": [0, 2**64 - 1, 3]}
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     files = []
@@ -233,6 +315,13 @@ def main():
         contexts = graph.get_collection("cond_context")
         if contexts:
             write(f"{name}.contexts.json", json.dumps([encode(c.to_proto()).hex() for c in contexts]).encode(), "CondContextDef")
+
+    for fn in (while_loop, library):
+        write(f"{fn.__name__}.pb", encode(build(fn).as_graph_def()), "GraphDef")
+    write("tensors.pb", encode(tensors()), "GraphDef")
+    strange = strange_text()
+    write("strange.pb", encode(strange), "GraphDef and the same as text")
+    write("strange.pbtxt", text_format.MessageToString(strange).encode(), "text")
 
     manifest = {"tensorflow": tf.__version__, "command": "python tools/goldens/graph.py", "files": files}
     (OUT / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")

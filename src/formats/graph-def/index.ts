@@ -12,4 +12,5 @@ export {
   writeShape,
   writeTensorProto,
 } from "./tensor-proto.ts";
+export { formatGraphDef, parseGraphDef } from "./text.ts";
 export { toGraphDef, toNodeDef, writeGraphDef } from "./write.ts";

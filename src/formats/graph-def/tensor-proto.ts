@@ -84,28 +84,16 @@ const LIST_FIELDS: Partial<Record<DType, ListField>> = {
   uint64: "uint64Val",
 };
 
-/** Dtypes whose tensors of several elements are written as raw bytes. @see tensor_util.py "_TENSOR_CONTENT_TYPES" */
-const RAW: ReadonlySet<DType> = new Set([
-  "float16",
-  "float32",
-  "float64",
-  "int32",
-  "uint8",
-  "int16",
-  "int8",
-  "int64",
-  "qint8",
-  "quint8",
-  "qint16",
-  "quint16",
-  "qint32",
-  "uint32",
-  "uint64",
-  "float8_e5m2",
-  "float8_e4m3fn",
-  "float8_e4m3fnuz",
-  "float8_e4m3b11fnuz",
-  "float8_e5m2fnuz",
+/** Dtypes whose tensors are never written as raw bytes. @see tensor_util.py "_TENSOR_CONTENT_TYPES" */
+const LISTED: ReadonlySet<DType> = new Set([
+  "bool",
+  "uint16",
+  "complex64",
+  "complex128",
+  "int4",
+  "uint4",
+  "int2",
+  "uint2",
 ]);
 
 const listField = (dtype: DType): ListField => LIST_FIELDS[dtype] ?? "intVal";
@@ -209,7 +197,7 @@ export function writeTensorProto(t: Tensor): TensorProto {
   }
   const count = isFill(t) ? Math.min(size, 1) : size;
   if (t.dtype === "string") proto.stringVal = (t.data as readonly Uint8Array[]).slice(0, count);
-  else if (count > 1 && RAW.has(t.dtype)) proto.tensorContent = bytesOf(t);
+  else if (count > 1 && !LISTED.has(t.dtype)) proto.tensorContent = bytesOf(t);
   else writeList(proto, t, count);
   return proto;
 }
