@@ -33,6 +33,8 @@ export class Graph {
   versions: { producer: number; minConsumer: number; badConsumers: readonly number[] };
   /** graph-level random seed; null when not set */
   seed: number | null = null;
+  /** random ops that got their op seed from the graph, which numbers them */
+  seedsGiven = 0;
   /** control-flow context for new ops */
   context: ControlFlowContext | null = null;
   finalized = false;
