@@ -18,7 +18,7 @@ import { type Graph, type Input, isTensor, type Operation, Output, toTensor } fr
 import { type SaveSliceInfoDef, type VariableDef, VariableDefSchema } from "../proto/variable.gen.ts";
 import { GraphKeys } from "./collections.ts";
 import { guarded } from "./guard.ts";
-import { addOpWith, type Operand, valueOf } from "./operand.ts";
+import { addOpWith, type Operand, toInput } from "./operand.ts";
 import { currentUseResource } from "./scope-state.ts";
 import { Aggregation, type AssignOptions, Synchronization, type Variable } from "./variable.ts";
 
@@ -283,7 +283,7 @@ function writeOp(v: Variable, verb: keyof typeof WRITES, value: Operand, options
     return addOpWith(graph, type, [handle, value], { name: options.name, attrs });
   }
   // TensorFlow converts before the op has its name, so a literal is a Const of its own
-  const given = valueOf(value);
+  const given = toInput(value);
   const input = given instanceof Output ? given : graph.constant(toTensor(given as never, v.dtype));
   if (verb !== "assign") return graph.addOp(type, [handle, input], { name: options.name });
   if (!isCompatible(v.shape, input.shape)) {

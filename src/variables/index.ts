@@ -25,8 +25,14 @@ export {
   reportUninitializedVariables,
   variablesInitializer,
 } from "./init-ops.ts";
+export {
+  constantInitializer,
+  glorotUniformInitializer,
+  onesInitializer,
+  zerosInitializer,
+} from "./initializers.ts";
 export { type AssignMovingAverageOptions, assignMovingAverage } from "./moving-average.ts";
-export { addOpWith, addWith, type Operand, valueOf } from "./operand.ts";
+export { addOpWith, addWith, type Operand, toInput } from "./operand.ts";
 export { regularizationLosses, regularize } from "./regularization.ts";
 export {
   type GetVariableOptions,

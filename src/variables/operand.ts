@@ -7,7 +7,7 @@ import { isVariable, type Variable } from "./variable.ts";
 export type Operand = Input | Variable;
 
 /** The value as an output or literal: of a variable, its `value()`. */
-export const valueOf = (x: Operand): Input => (isVariable(x) ? x.value() : (x as Input));
+export const toInput = (x: Operand): Input => (isVariable(x) ? x.value() : (x as Input));
 
 /** Adds an op whose inputs may be variables: a resource's read is named `<op>/ReadVariableOp`. */
 export function addOpWith(
@@ -18,10 +18,10 @@ export function addOpWith(
 ): Operation {
   const name = options.name ?? (typeof type === "string" ? type : type.type);
   if (!inputs.some((x) => isVariable(x) && x.isResource)) {
-    return graph.addOp(type, inputs.map(valueOf), { ...options, name });
+    return graph.addOp(type, inputs.map(toInput), { ...options, name });
   }
   return graph.nameScope(name, (scope) =>
-    graph.addOp(type, inputs.map(valueOf), { ...options, name: scope }),
+    graph.addOp(type, inputs.map(toInput), { ...options, name: scope }),
   );
 }
 

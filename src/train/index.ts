@@ -1,0 +1,24 @@
+/** @file Training: optimizers, schedules, clipping, savers. Start at optimizer.ts. */
+
+export { type AdamOptions, adamOptimizer } from "./adam.ts";
+export type {
+  ApplyGradientsOptions,
+  ComputeGradientsOptions,
+  GradAndVar,
+  Hyper,
+  MinimizeOptions,
+  Optimizer,
+} from "./optimizer.ts";
+export {
+  type AdadeltaOptions,
+  type AdagradOptions,
+  adadeltaOptimizer,
+  adagradOptimizer,
+  type FtrlOptions,
+  ftrlOptimizer,
+  gradientDescentOptimizer,
+  type MomentumOptions,
+  momentumOptimizer,
+  type RmsPropOptions,
+  rmsPropOptimizer,
+} from "./optimizers.ts";
