@@ -52,7 +52,7 @@ export function readFooter(footer: Uint8Array, fileBytes: number, file: string):
     throw loss(
       "not an sstable (bad magic number)",
       `${file}@${start + 40}`,
-      "give the checkpoint's prefix or its .index file",
+      "the file is cut short, or no table such as an .index; copy it again",
     );
   }
   const meta = readHandle(footer, 0, `${file}@${start}`);

@@ -32,11 +32,11 @@ export function parseState(text: string, file = "checkpoint"): CheckpointState {
       numbers[name]!.push(parseDouble(value!));
     else throw unparsed(text, at, file);
   }
-  const preserved = numbers["last_preserved_timestamp"]!.at(-1);
+  const preserved = numbers.last_preserved_timestamp!.at(-1);
   return {
-    modelCheckpointPath: strings["model_checkpoint_path"]!.at(-1) ?? "",
-    allModelCheckpointPaths: strings["all_model_checkpoint_paths"]!,
-    allModelCheckpointTimestamps: numbers["all_model_checkpoint_timestamps"]!,
+    modelCheckpointPath: strings.model_checkpoint_path!.at(-1) ?? "",
+    allModelCheckpointPaths: strings.all_model_checkpoint_paths!,
+    allModelCheckpointTimestamps: numbers.all_model_checkpoint_timestamps!,
     ...(preserved === undefined ? {} : { lastPreservedTimestamp: preserved }),
   };
 }
@@ -88,21 +88,22 @@ export function formatState(state: CheckpointState): string {
 /** As Python's repr: whole numbers keep their point. */
 const formatDouble = (value: number): string => (Number.isInteger(value) ? value.toFixed(1) : String(value));
 
-/** Quoted as protobuf's text format does it: bytes outside printable ASCII in octal. */
+/** Quoted as protobuf's text format does it: control characters escaped, all else as it is. */
 function quoted(text: string): string {
-  const named: Readonly<Record<number, string>> = {
-    9: "\\t",
-    10: "\\n",
-    13: "\\r",
-    34: '\\"',
-    39: "\\'",
-    92: "\\\\",
+  const named: Readonly<Record<string, string>> = {
+    "\t": "t",
+    "\n": "n",
+    "\r": "r",
+    '"': '"',
+    "'": "'",
+    "\\": "\\",
   };
   let out = "";
-  for (const byte of new TextEncoder().encode(text)) {
-    if (named[byte] !== undefined) out += named[byte];
-    else if (byte >= 0x20 && byte < 0x7f) out += String.fromCharCode(byte);
-    else out += `\\${byte.toString(8).padStart(3, "0")}`;
+  for (const char of text) {
+    const code = char.charCodeAt(0);
+    if (named[char] !== undefined) out += `\\${named[char]}`;
+    else if (code < 0x20 || code === 0x7f) out += `\\${code.toString(8).padStart(3, "0")}`;
+    else out += char;
   }
   return `"${out}"`;
 }

@@ -43,12 +43,14 @@ export function writeStrings(elements: readonly Uint8Array[]): StoredStrings {
 /**
  * The elements and the entry's CRC of them; elements are views.
  *
+ * @param name - of the tensor, for messages
  * @param at - `file@byte` of the tensor
  * @throws VarscopeError DATA_LOSS - lengths do not fit the bytes, or their checksum differs
  */
 export function readStrings(
   stored: Uint8Array,
   count: number,
+  name: string,
   at: string,
 ): { readonly elements: readonly Uint8Array[]; readonly crc: number } {
   const lengths: number[] = [];
@@ -62,7 +64,7 @@ export function readStrings(
   if (total !== stored.length) {
     throw new VarscopeError(
       "DATA_LOSS",
-      `${count} strings need ${total} bytes, the entry has ${stored.length}`,
+      `the ${count} strings of "${name}" need ${total} bytes, the entry has ${stored.length}`,
       { at },
     );
   }
@@ -71,7 +73,7 @@ export function readStrings(
   if (littleEndian(maskCrc(crc)).some((byte, i) => byte !== checksum[i])) {
     throw new VarscopeError(
       "DATA_LOSS",
-      "The length checksum does not match: the lengths of the strings are damaged",
+      `The length checksum does not match: the lengths of the strings of "${name}" are damaged`,
       { at },
     );
   }

@@ -139,7 +139,12 @@ async function readStringItem(
 }
 
 function decodeStrings(item: Item, source: Source, stored: Uint8Array): readonly Uint8Array[] {
-  const { elements, crc } = readStrings(stored, item.count, `${source.name}@${item.stored.offset}`);
+  const { elements, crc } = readStrings(
+    stored,
+    item.count,
+    item.name,
+    `${source.name}@${item.stored.offset}`,
+  );
   checkCrc(item, source, crc);
   return elements;
 }
