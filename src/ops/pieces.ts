@@ -6,7 +6,7 @@
  */
 
 import { type DType, isStatic, type Shape, sizeOf, type Tensor, zeros as zeroTensor } from "../base/index.ts";
-import { type Graph, type IndexedSlices, type Input, isIndexedSlices, Output } from "../graph/index.ts";
+import { densify, type Grad, type Graph, type Input, isIndexedSlices, Output } from "../graph/index.ts";
 
 type IndexType = "int32" | "int64";
 /** A shape: static dims, an int vector, or dims of which some are outputs. */
@@ -53,12 +53,7 @@ export function rank(x: Output, name = "Rank"): Output {
 export const isOutput = (x: unknown): x is Output => x instanceof Output;
 
 /** The tensor itself, or rows at indices added up to the dense tensor that they stand for. */
-export function dense(g: Graph, grad: Output | IndexedSlices): Output {
-  if (!isIndexedSlices(grad)) return grad;
-  const { values, indices, denseShape } = grad;
-  if (denseShape === null) throw new TypeError("IndexedSlices without a dense shape cannot be made dense");
-  return g.add("UnsortedSegmentSum", [values, indices, element(g, denseShape, 0)]);
-}
+export const dense = (grad: Grad): Output => (isIndexedSlices(grad) ? densify(grad) : grad);
 
 /** `x[index]` as Python writes it: a StridedSlice that drops the first axis. Named "strided_slice". */
 export const element = (g: Graph, x: Output, index: number): Output =>

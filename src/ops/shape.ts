@@ -29,7 +29,10 @@ export const Shape_ = defineOp("Shape", {
   infer: ({ input }) => [{ shape: [input.shape?.length ?? null] }],
   partial: ({ input }) => input.shape,
   shapeOnly: true,
-  fullType: ({ out_type }) => ({ id: TFT_SHAPE_TENSOR, args: [{ id: out_type === "int32" ? 207 : 208, args: [] }] }),
+  fullType: ({ out_type }) => ({
+    id: TFT_SHAPE_TENSOR,
+    args: [{ id: out_type === "int32" ? 207 : 208, args: [] }],
+  }),
   grad: () => [null],
   lower: (onnx, { input }, { out_type }) => [onnx.cast(onnx.shapeOf(input), out_type as "int32")],
   lowers: ({ T }) => movable(T),
@@ -92,9 +95,9 @@ export const Reshape = defineOp("Reshape", {
   attrs: { T: attr.type(), Tshape: indexType },
   infer: ({ tensor, shape }) => [{ shape: reshapedShape(tensor.shape, wantedDims(shape)) }],
   partial: ({ tensor }) => tensor.partial,
-  grad: (g, op, [dy]) => {
+  grad: (_g, op, [dy]) => {
     const known = op.inputs[0]!.shape;
-    const grad = pieces.dense(g, dy!);
+    const grad = pieces.dense(dy!);
     if (known !== null && unknownDims(known) === 1 && !known.includes(0)) {
       return [
         pieces.reshape(
@@ -188,7 +191,7 @@ export const Squeeze = defineOp("Squeeze", {
   attrs: { T: attr.type(), squeeze_dims: attr.ints({ default: [], min: 0 }) },
   infer: ({ input }, { squeeze_dims }) => [{ shape: squeezed(input.shape, squeeze_dims) }],
   partial: ({ input }) => input.partial,
-  grad: (g, op, [dy]) => [pieces.reshape(pieces.dense(g, dy!), pieces.shape(op.inputs[0]!))],
+  grad: (_g, op, [dy]) => [pieces.reshape(pieces.dense(dy!), pieces.shape(op.inputs[0]!))],
   gradTakesSlices: true,
   lower: (onnx, inputs, { squeeze_dims }, op) => {
     const out = outShape(op, inputs);
@@ -231,7 +234,7 @@ export const ExpandDims = defineOp("ExpandDims", {
     { shape: expanded(input.shape, dim.value === null ? null : toNumbers(dim.value)) },
   ],
   partial: ({ input }) => input.partial,
-  grad: (g, op, [dy]) => [pieces.reshape(pieces.dense(g, dy!), pieces.shape(op.inputs[0]!)), null],
+  grad: (_g, op, [dy]) => [pieces.reshape(pieces.dense(dy!), pieces.shape(op.inputs[0]!)), null],
   gradTakesSlices: true,
   lower: (onnx, inputs, _, op) => {
     const out = outShape(op, inputs);
