@@ -1,6 +1,7 @@
 /** @file Training: optimizers, schedules, clipping, savers. Start at optimizer.ts. */
 
 export { type AdamOptions, adamOptimizer } from "./adam.ts";
+export { clipByGlobalNorm, clipByNorm, clipByValue, globalNorm } from "./clip.ts";
 export type {
   ApplyGradientsOptions,
   ComputeGradientsOptions,
@@ -22,3 +23,14 @@ export {
   type RmsPropOptions,
   rmsPropOptimizer,
 } from "./optimizers.ts";
+export {
+  cosineDecay,
+  exponentialDecay,
+  inverseTimeDecay,
+  naturalExpDecay,
+  type PolynomialDecayOptions,
+  piecewiseConstant,
+  polynomialDecay,
+  type StaircaseOptions,
+  type StepInput,
+} from "./schedules.ts";

@@ -115,7 +115,7 @@ function refNodes(graph: Graph, given: InitialValue, scope: string, options: Var
       { at },
     );
   }
-  const value = guarded(graph, at, initial);
+  const value = guarded(graph, scope, initial);
   const assign = graph.addOp("Assign", [ref, value], {
     name: "Assign",
     attrs: { validate_shape: validateShape },
@@ -152,7 +152,7 @@ function resourceNodes(graph: Graph, given: InitialValue, scope: string, options
   const isInitialized = graph.nameScope("IsInitialized", () => graph.add("VarIsInitializedOp", [handle]));
   const initializer = graph.nameScope("Assign", (name) =>
     nowhere(graph, () => {
-      const value = guarded(graph, at, initial);
+      const value = guarded(graph, scope, initial);
       return graph.addOp("AssignVariableOp", [handle, value], { name });
     }),
   );

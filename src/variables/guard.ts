@@ -13,7 +13,7 @@ import type { Variable } from "./variable.ts";
 const KEPT = new Set(["IsVariableInitialized", "VarIsInitializedOp", "ReadVariableOp", "If"]);
 const VARIABLES = new Set(["Variable", "VariableV2", "VarHandleOp"]);
 
-/** `initial`, computed without reading an uninitialised variable. `name`: of the variable that it is for. */
+/** `initial`, computed without reading an uninitialised variable. `name`: the name scope of the variable that it is for, with its slash. */
 export function guarded(graph: Graph, name: string, initial: Output): Output {
   if (hasCycle(initial.op, new Map())) return initial;
   const done = new Map<Operation, Operation>();

@@ -27,8 +27,22 @@ export {
 } from "./init-ops.ts";
 export {
   constantInitializer,
+  glorotNormalInitializer,
   glorotUniformInitializer,
+  heNormalInitializer,
+  heUniformInitializer,
+  identityInitializer,
+  lecunNormalInitializer,
+  lecunUniformInitializer,
   onesInitializer,
+  orthogonalInitializer,
+  randomNormalInitializer,
+  randomUniformInitializer,
+  type SeedOptions,
+  truncatedNormalInitializer,
+  uniformUnitScalingInitializer,
+  type VarianceScalingOptions,
+  varianceScalingInitializer,
   zerosInitializer,
 } from "./initializers.ts";
 export { type AssignMovingAverageOptions, assignMovingAverage } from "./moving-average.ts";
