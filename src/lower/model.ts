@@ -52,7 +52,7 @@ export function encodeModel(
     ],
     graph: create(GraphProtoSchema, {
       name: "varscope",
-      node: nodes.map(encodeNode),
+      node: uniqueNames(nodes).map(([name, n]) => encodeNode(n, name)),
       initializer: [...constants].filter(([id]) => used.has(id)).map(([id, t]) => encodeTensor(t, id)),
       input: inputs.map(encodePort),
       output: outputs.map(encodePort),
@@ -67,27 +67,39 @@ function onnxType(dtype: DType): number {
   return type;
 }
 
-const encodeNode = (node: RawNode): NodeProto =>
+/** One TF node is made of several of ours, and ONNX Runtime wants their names apart: `name`, `name#1`, ... */
+function uniqueNames(nodes: readonly RawNode[]): [string, RawNode][] {
+  const uses = new Map<string, number>();
+  return nodes.map((node) => {
+    const n = uses.get(node.name) ?? 0;
+    uses.set(node.name, n + 1);
+    return [n === 0 ? node.name : `${node.name}#${n}`, node];
+  });
+}
+
+const encodeNode = (node: RawNode, name: string): NodeProto =>
   create(NodeProtoSchema, {
-    name: node.name,
+    name,
     opType: node.type,
     domain: node.domain,
     input: node.inputs,
     output: node.outputs,
-    attribute: Object.entries(node.attrs).map(([name, value]) => encodeAttr(name, value)),
+    attribute: Object.entries(node.attrs).map(([key, value]) => encodeAttr(key, value)),
   });
 
 /** @see onnx.proto3 AttributeProto.AttributeType */
 const ATTR = { FLOAT: 1, INT: 2, STRING: 3, TENSOR: 4, FLOATS: 6, INTS: 7, STRINGS: 8 } as const;
 
 function encodeAttr(name: string, value: OnnxAttr): AttributeProto {
-  const make = (init: Partial<AttributeProto>): AttributeProto => create(AttributeProtoSchema, { name, ...init } as never);
+  const make = (init: Partial<AttributeProto>): AttributeProto =>
+    create(AttributeProtoSchema, { name, ...init } as never);
   if (typeof value === "number") return make({ type: ATTR.INT, i: BigInt(value) });
   if (typeof value === "string") return make({ type: ATTR.STRING, s: TEXT.encode(value) as never });
   if ("float" in value) return make({ type: ATTR.FLOAT, f: value.float });
   if ("floats" in value) return make({ type: ATTR.FLOATS, floats: [...value.floats] });
   if ("tensor" in value) return make({ type: ATTR.TENSOR, t: encodeTensor(value.tensor, "") });
-  if (typeof value[0] === "string") return make({ type: ATTR.STRINGS, strings: value.map((v) => TEXT.encode(String(v))) as never });
+  if (typeof value[0] === "string")
+    return make({ type: ATTR.STRINGS, strings: value.map((v) => TEXT.encode(String(v))) as never });
   return make({ type: ATTR.INTS, ints: value.map((v) => BigInt(v)) });
 }
 
@@ -102,7 +114,10 @@ const encodeTensor = (t: Tensor, name: string): TensorProto =>
 function encodePort(port: ModelPort): ValueInfoProto {
   const dims = port.shape?.map((d, i) =>
     create(TensorShapeProto_DimensionSchema, {
-      value: d === null ? { case: "dimParam", value: `${port.name}_${i}` } : { case: "dimValue", value: BigInt(d) },
+      value:
+        d === null
+          ? { case: "dimParam", value: `${port.name}_${i}` }
+          : { case: "dimValue", value: BigInt(d) },
     }),
   );
   const type = create(TypeProto_TensorSchema, { elemType: onnxType(port.dtype) });

@@ -97,7 +97,8 @@ function imageSizes(sizes: Spec, filter: Shape | null, dy: Shape | null, attrs: 
     return imageShape(attrs.data_format, batch, h!, w!, filter?.[2] ?? null);
   }
   const [n, ...rest] = shapeFrom(sizes, 4);
-  return [mergeDims(n!, batch), ...rest];
+  mergeDims(n!, batch);
+  return [dy === null ? n! : batch, ...rest]; // TF lets dy decide, even where it knows less
 }
 
 /** Checks at run time that dy is what the forward op would have given. */

@@ -86,7 +86,7 @@ const text = (e: unknown): string => (e instanceof Error ? e.message : String(e)
 export function runError(e: unknown): VarscopeError {
   if (isVarscopeError(e)) return e;
   const message = text(e);
-  const at = /Name:'([^']*)'/.exec(message)?.[1];
+  const at = /Name:'([^'#]*)/.exec(message)?.[1];
   const what = message.replace(/^.*Status Message: */s, "");
   return new VarscopeError("INVALID_ARGUMENT", what, { cause: e, ...(at ? { at } : {}) });
 }

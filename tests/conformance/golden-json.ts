@@ -57,7 +57,7 @@ export interface CaseGolden {
   readonly inputs: readonly Many<TensorJson>[];
   readonly node: NodeJson;
   readonly shapes: readonly (Shape | null)[];
-  readonly outputs?: readonly TensorJson[];
+  readonly outputs?: readonly (TensorJson | null)[];
   /** variables after the run, by flat input */
   readonly after?: Readonly<Record<string, TensorJson>>;
   readonly noGradient?: true;

@@ -9,6 +9,7 @@
  *       "const": [1],                     flat inputs that are Const; the others are placeholders
  *       "shapes": [[null, 2]],            what is known of the placeholders' shapes; by default all; null: not even the rank
  *       "grad": false, "ys": [0],         no gradients; of these outputs alone
+ *       "unset": [3],                     outputs that TensorFlow leaves as they are in memory: not compared
  *       "gradNodes": false,               the nodes of the gradient are not compared (they were in another case)
  *       "smooth": false,                  a kink: slopes are not compared
  *       "run": false,                     it needs what a case cannot give: node and shapes alone

@@ -113,6 +113,10 @@ class Case:
             args[arg.name] = self.input(spec)
         for name, value in self.case.get("attrs", {}).items():
             args[name] = self.attr(name, value)
+        inferred = {x for a in self.op_def.input_arg for x in (a.type_attr, a.number_attr, a.type_list_attr)}
+        for a in self.op_def.attr:
+            if a.name not in inferred and a.HasField("default_value"):
+                args.setdefault(a.name, default_of(a.default_value))
         graph = v1.get_default_graph()
         # apply_op takes the OpDef's own names; tf.raw_ops renames some
         op_def_library.apply_op(self.op, name="op", **args)
@@ -164,6 +168,8 @@ class Case:
         values = session.run(plain if plain else op, self.feeds)
         if plain:
             golden["outputs"] = [encode_tensor(v, y.dtype.base_dtype) for v, y in zip(values, plain)]
+            for i in self.case.get("unset", []):
+                golden["outputs"][i] = None
         if self.variables:
             after = session.run([read for _, read in self.variables])
             golden["after"] = {
@@ -213,6 +219,16 @@ class Case:
         names = {v: k for k, v in vars(tf.errors).items() if isinstance(v, int)}
         golden["error"] = {"phase": phase, "code": names[code], "message": message.split("\n")[0]}
         return golden
+
+
+def default_of(value):
+    """An AttrValue as apply_op takes it."""
+    kind = value.WhichOneof("value")
+    if kind == "list":
+        filled = [list(items) for _, items in value.list.ListFields()]
+        return filled[0] if filled else []
+    convert = {"type": tf.as_dtype, "shape": tf.TensorShape}.get(kind, lambda v: v)
+    return convert(getattr(value, kind))
 
 
 def grad_name(g):
