@@ -27,6 +27,7 @@ export {
   type Args,
   absent,
   argCount,
+  type ArgType,
   argType,
   type CheckpointFiles,
   defineOp,

@@ -245,6 +245,37 @@ def library():
     cube(twice(holder("x", [2])))
 
 
+def trained_model():
+    """A MetaGraph with both kinds of variables, batch norm behind a placeholder, a train op, a saver and collections of all kinds."""
+    graph = tf.Graph()
+    with graph.as_default():
+        x, training = holder("x", [None, 4, 4, 1]), tf.placeholder_with_default(False, [], name="training")
+        with tf.variable_scope("ref", use_resource=False):
+            w = tf.get_variable("w", [3, 3, 1, 2], initializer=tf.zeros_initializer())
+        y = tf.nn.conv2d(x, w, strides=[1, 1, 1, 1], padding="SAME")
+        with tf.variable_scope("bn", use_resource=True):
+            scale = tf.get_variable("gamma", [2], initializer=tf.ones_initializer())
+            mean = tf.get_variable("moving_mean", [2], initializer=tf.zeros_initializer(), trainable=False)
+        bn = tf.cond(
+            training,
+            lambda: tf.nn.fused_batch_norm(y, scale, tf.zeros([2]), is_training=True)[0],
+            lambda: tf.nn.fused_batch_norm(y, scale, tf.zeros([2]), mean=mean, variance=tf.ones([2]), is_training=False)[0],
+        )
+        loss = tf.reduce_mean(tf.square(bn), name="loss")
+        step = tf.train.get_or_create_global_step()
+        with tf.name_scope("sgd"):
+            dw, ds = tf.gradients(loss, [w, scale])
+            train = tf.group(tf.assign_sub(w, 0.1 * dw), tf.assign_sub(scale, 0.1 * ds), tf.assign_add(step, 1), name="train_op")
+        tf.add_to_collection("train_op", train)
+        tf.add_to_collection("losses", loss)
+        tf.add_to_collection("layers", 3)
+        tf.add_to_collection("rates", 0.5)
+        tf.add_to_collection("rates", 2.0)
+        tf.add_to_collection("notes", "made by TensorFlow")
+        tf.add_to_collection(tf.GraphKeys.SAVERS, tf.train.Saver())
+        return tf.train.export_meta_graph(saver_def=tf.get_collection(tf.GraphKeys.SAVERS)[0].as_saver_def())
+
+
 def strange_text():
     """Everything that text format spells in its own way."""
     graph = graph_pb2.GraphDef()
@@ -318,6 +349,9 @@ def main():
 
     for fn in (while_loop, library):
         write(f"{fn.__name__}.pb", encode(build(fn).as_graph_def()), "GraphDef")
+    meta = trained_model()
+    write("model.meta", encode(meta), "MetaGraphDef")
+    write("model.meta.txt", text_format.MessageToString(meta).encode(), "the same as text")
     write("tensors.pb", encode(tensors()), "GraphDef")
     strange = strange_text()
     write("strange.pb", encode(strange), "GraphDef and the same as text")
