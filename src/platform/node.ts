@@ -10,7 +10,7 @@ import { availableParallelism } from "node:os";
 import * as path from "node:path";
 import { type ErrorCode, crc32c as portableCrc32c, VarscopeError } from "../base/index.ts";
 import { needRange, type Source } from "./source.ts";
-import { type Chunks, joinParts, type Staged, type WriteOptions } from "./stage.ts";
+import { type Chunks, gathered, joinParts, type Staged, type WriteOptions } from "./stage.ts";
 
 export { bytesSource, type Source } from "./source.ts";
 export type { Chunks, Staged, WriteOptions } from "./stage.ts";
@@ -129,23 +129,40 @@ export async function stageFile(file: string, chunks: Chunks, options: WriteOpti
   return { file, commit: (as = file) => guarded(as, () => fs.promises.rename(temporary, as)), discard };
 }
 
+/** Writes under way at once; more would only hold memory. */
+const WRITES = 3;
+
 async function writeChunks(temporary: string, chunks: Chunks, options: WriteOptions): Promise<void> {
   const out = await fs.promises.open(temporary, "wx");
+  const writes = new Set<Promise<void>>();
+  let broken: { readonly cause: unknown } | undefined;
   try {
     let position = 0;
-    for await (const chunk of chunks) {
-      for (let start = 0; start < chunk.length; ) {
-        needRunning(options.signal);
-        const length = Math.min(CHUNK_BYTES, chunk.length - start);
-        const { bytesWritten } = await out.write(chunk, start, length, position);
-        start += bytesWritten;
-        position += bytesWritten;
-      }
+    for await (const chunk of gathered(chunks, CHUNK_BYTES)) {
+      needRunning(options.signal);
+      while (writes.size >= WRITES) await Promise.race(writes);
+      if (broken !== undefined) break;
+      const write = writeAll(out, chunk, position)
+        .catch((cause: unknown) => {
+          broken = { cause };
+        })
+        .finally(() => writes.delete(write));
+      writes.add(write);
+      position += chunk.length;
     }
+    await Promise.all(writes);
+    if (broken !== undefined) throw broken.cause;
     needRunning(options.signal);
     if (options.sync !== false) await out.sync();
   } finally {
+    await Promise.all(writes);
     await out.close();
+  }
+}
+
+async function writeAll(out: fs.promises.FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    done += (await out.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
   }
 }
 

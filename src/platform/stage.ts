@@ -28,3 +28,27 @@ export function joinParts(parts: readonly string[], isAbsolute: (part: string) =
   }
   return joined;
 }
+
+/** Chunks this small are copied together, since a write costs more than a copy. */
+const SMALL_BYTES = 64 << 10;
+
+/** The same bytes in pieces of at most `most`: large ones cut, small ones copied together. */
+export async function* gathered(chunks: Chunks, most: number): AsyncGenerator<Uint8Array> {
+  let held = new Uint8Array(0);
+  let used = 0;
+  for await (const chunk of chunks) {
+    if (used > 0 && used + chunk.length > held.length) {
+      yield held.subarray(0, used);
+      held = new Uint8Array(0); // the one before is being written
+      used = 0;
+    }
+    if (chunk.length < SMALL_BYTES) {
+      if (held.length === 0) held = new Uint8Array(16 * SMALL_BYTES);
+      held.set(chunk, used);
+      used += chunk.length;
+      continue;
+    }
+    for (let start = 0; start < chunk.length; start += most) yield chunk.subarray(start, start + most);
+  }
+  if (used > 0) yield held.subarray(0, used);
+}

@@ -12,7 +12,7 @@ import { pushVarint, readVarint } from "../../wire/index.ts";
 function crcOfLengths(lengths: readonly number[]): number {
   const bytes = new Uint8Array(lengths.length * 4);
   const view = new DataView(bytes.buffer);
-  lengths.forEach((length, i) => view.setUint32(4 * i, length, true));
+  for (const [i, length] of lengths.entries()) view.setUint32(4 * i, length, true);
   return crc32c(bytes);
 }
 

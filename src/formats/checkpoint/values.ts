@@ -238,7 +238,7 @@ async function needParts(entry: IndexEntry, parts: readonly Part[], shard: Shard
 /** Small tensors that lie together are read together, up to this. */
 const GROUP_BYTES = 4 << 20;
 /** Tensors, or groups of small ones, that are read at once. */
-const READERS = 3;
+const READERS = 2;
 
 /** Tensors in the order of `entries`; small ones that lie together are read together. */
 export async function readAll(
