@@ -246,4 +246,45 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     const [out] = cond(training, train, infer) as Output[];
     gradients(reduceAll(g, "Mean", unary("Relu")(out!)), [w, gamma, beta]);
   },
+
+  cond_resource(g) {
+    const [p, x] = [holder(g, "p", [], "bool"), holder(g, "x", [2])];
+    const make = (name: string) =>
+      g.add("VarHandleOp", [], { name, attrs: { dtype: "float32", shape: { dims: [2] }, shared_name: name } });
+    const [v, u] = [make("v"), make("u")];
+    const read = (h: Output) => g.add("ReadVariableOp", [h], { name: "ReadVariableOp", attrs: { dtype: "float32" } });
+    const z = cond(
+      p,
+      () => mul(x, read(v)),
+      () => add(read(v), read(u)),
+    );
+    gradients(z, [v, u]);
+  },
+
+  cond_reference(g) {
+    const p = holder(g, "p", [], "bool");
+    const w = g.add("VariableV2", [], { name: "w", attrs: { dtype: "float32", shape: { dims: [2] } } });
+    const assign = (values: number[]) => g.add("Assign", [w, values], { name: "Assign" });
+    cond(
+      p,
+      () => assign([1, 2]),
+      () => w,
+    );
+    cond(
+      p,
+      () => assign([3, 4]).op,
+      () => g.addOp("NoOp", [], { name: "NoOp" }),
+    );
+  },
+
+  cond_embedding(g) {
+    const [p, table] = [holder(g, "p", [], "bool"), holder(g, "table", [10, 4])];
+    const ids = holder(g, "ids", [3], "int32");
+    const z = cond(
+      p,
+      () => gather(table, ids),
+      () => g.constant(0, { shape: [3, 4], name: "zeros" }),
+    );
+    gradients(z, table);
+  },
 };

@@ -210,6 +210,36 @@ def batch_norm_cond():
     tf.gradients(tf.reduce_mean(tf.nn.relu(out)), [w, gamma, beta])
 
 
+@program
+def cond_resource():
+    """A resource variable that both branches read, and one that only one of them reads."""
+    p, x = holder("p", [], tf.bool), holder("x", [2])
+    v, u = (tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[2], shared_name=n, name=n) for n in "vu")
+
+    def read(handle):
+        return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
+
+    z = tf.cond(p, lambda: tf.multiply(x, read(v), name="mul"), lambda: tf.add(read(v), read(u), name="add"))
+    tf.gradients(z, [v, u])
+
+
+@program
+def cond_reference():
+    """A reference variable, assigned in one branch and read in the other; ops as results."""
+    p = holder("p", [], tf.bool)
+    w = tf.raw_ops.VariableV2(shape=[2], dtype=tf.float32, name="w")
+    tf.cond(p, lambda: tf.assign(w, [1.0, 2.0], name="Assign"), lambda: w)
+    tf.cond(p, lambda: tf.assign(w, [3.0, 4.0], name="Assign").op, tf.no_op)
+
+
+@program
+def cond_embedding():
+    """Rows of a table that only one branch gathers from."""
+    p, table, ids = holder("p", [], tf.bool), holder("table", [10, 4]), holder("ids", [3], tf.int32)
+    z = tf.cond(p, lambda: tf.gather(table, ids), lambda: tf.zeros([3, 4]))
+    tf.gradients(z, table)
+
+
 def encode(message):
     return message.SerializeToString(deterministic=True)
 
