@@ -5,7 +5,7 @@
  * @see TensorFlow python/ops/array_ops.py
  */
 
-import { type DType, isStatic, type Shape, sizeOf, type Tensor, zeros as zeroTensor } from "../base/index.ts";
+import { type DType, isStatic, type Shape, sizeOf } from "../base/index.ts";
 import { densify, type Grad, type Graph, type Input, isIndexedSlices, Output } from "../graph/index.ts";
 
 type IndexType = "int32" | "int64";
@@ -154,24 +154,13 @@ function constantOrFill(g: Graph, value: 0 | 1, dims: ShapeInput, dtype: DType, 
     dims.every((d) => typeof d === "number") &&
     sizeOf(dims as number[]) < SMALL
   ) {
-    return g.constant(full(element, dtype, dims as number[]), { name });
+    return g.constant(element, { dtype, shape: dims as number[], name });
   }
   return g.nameScope(name, (scope) => {
     let shape = dimsInput(g, dims, "shape_as_tensor");
     if (shape.shape === null || shape.shape.length === 0) shape = reshape(shape, [-1]);
     return g.add("Fill", [shape, g.constant(element, { dtype })], { name: scope });
   });
-}
-
-function full(element: number | boolean | string, dtype: DType, dims: readonly number[]): Tensor {
-  const out = zeroTensor(dtype, dims);
-  if (element === 0 || element === false || element === "") return out;
-  const { data } = out;
-  const one = { float16: 0x3c00, bfloat16: 0x3f80, int64: 1n, uint64: 1n }[dtype as string] ?? 1;
-  if (dtype === "complex64" || dtype === "complex128")
-    for (let i = 0; i < data.length; i += 2) (data as Float64Array)[i] = 1;
-  else (data as Uint8Array).fill(one as number);
-  return out;
 }
 
 /** Zeros (false, empty text): a Const below 1000 elements, else a Fill. Named "zeros". */

@@ -39,8 +39,7 @@ export function clipByNorm<X extends Grad>(
   const values = valuesOf(x);
   const { graph } = values;
   const clipped = graph.nameScope(options.name ?? "clip_by_norm", (scope) => {
-    const limit =
-      clipNorm instanceof Output ? graph.add("Maximum", [clipNorm, 0]) : Math.max(clipNorm, 0);
+    const limit = clipNorm instanceof Output ? graph.add("Maximum", [clipNorm, 0]) : Math.max(clipNorm, 0);
     const squares = graph.add("Mul", [values, values], { name: "mul" });
     const axes = options.axes === undefined ? allAxes(values) : axesOf(options.axes, values);
     const sum = graph.add("Sum", [squares, axes], { attrs: { keep_dims: true } });
@@ -61,7 +60,8 @@ const axesOf = (axes: readonly number[], x: Output): Output =>
 /** √(Σ ‖x‖²) over all tensors; nulls do not count. @throws VarscopeError INVALID_ARGUMENT - there is none */
 export function globalNorm(xs: readonly (Grad | null)[], options: { readonly name?: string } = {}): Output {
   const given = xs.filter((x) => x !== null).map(valuesOf);
-  if (given.length === 0) throw new VarscopeError("INVALID_ARGUMENT", "a global norm needs at least one tensor");
+  if (given.length === 0)
+    throw new VarscopeError("INVALID_ARGUMENT", "a global norm needs at least one tensor");
   const { graph } = given[0]!;
   return graph.nameScope(options.name ?? "global_norm", () => {
     const halves = given.map((x) => graph.colocateWith(x, () => graph.add("L2Loss", [x])));
@@ -90,13 +90,17 @@ export function clipByGlobalNorm<X extends Grad | null>(
     const one = graph.constant(1, { dtype: norm.dtype });
     const least = graph.add("Minimum", [inverse, graph.add("RealDiv", [one, clipNorm], { name: "truediv" })]);
     const finite = graph.add("Mul", [clipNorm, least], { name: "mul" });
-    const scale = graph.add("AddV2", [finite, graph.add("Sub", [norm, norm], { name: "sub" })], { name: "add" });
+    const scale = graph.add("AddV2", [finite, graph.add("Sub", [norm, norm], { name: "sub" })], {
+      name: "add",
+    });
     return xs.map((x, i) => {
       if (x === null) return x;
       const values = valuesOf(x);
       return graph.colocateWith(values, () => {
         const factor =
-          values.dtype === scale.dtype ? scale : graph.add("Cast", [scale], { attrs: { DstT: values.dtype } });
+          values.dtype === scale.dtype
+            ? scale
+            : graph.add("Cast", [scale], { attrs: { DstT: values.dtype } });
         const scaled = graph.add("Mul", [values, factor], { name: "mul" });
         return like(x, graph.add("Identity", [scaled], { name: `${scope}_${i}` }));
       });

@@ -23,6 +23,8 @@ export {
   type RmsPropOptions,
   rmsPropOptimizer,
 } from "./optimizers.ts";
+export { removeCheckpoint, type SaveOptions, type Saver, type SaverOptions, saver } from "./saver.ts";
+export type { VariableMap } from "./saver-nodes.ts";
 export {
   cosineDecay,
   exponentialDecay,

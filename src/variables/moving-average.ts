@@ -48,25 +48,22 @@ function plainUpdate(v: Variable, value: Output, rate: Output, scope: string): W
 
 function debiasedUpdate(v: Variable, value: Output, rate: Output): Written {
   const { graph } = v;
-  return variableScope(graph, v.op.name, {}, () => {
+  const [biased, localStep] = variableScope(graph, v.op.name, {}, () => {
     const zeros = { initializer: zerosInitializer(), trainable: false, dtype: v.dtype };
     const make = (name: string, shape: Shape | null): Variable =>
       getVariable(graph, freeName(v, name), { ...zeros, ...(shape === null ? {} : { shape }) });
-    const [biased, localStep] = graph.colocateWith(
-      v.op,
-      () => [make("biased", v.shape), make("local_step", [])] as const,
-    );
-    const difference = graph.add("Sub", [biased.value(), value], { name: "sub" });
-    const updated = subtract(biased, graph.add("Mul", [difference, rate], { name: "mul" }));
-    const step = writeVariable(localStep, "add", 1);
-    const decay = graph.add("Sub", [1, rate], { name: "sub_1" });
-    const power = graph.nameScope("Pow", (scope) =>
-      graph.add("Pow", [decay, readAgain(localStep, step)], { name: scope }),
-    );
-    const factor = graph.add("Sub", [1, power], { name: "sub_2" });
-    const quotient = graph.add("RealDiv", [readAgain(biased, updated), factor], { name: "truediv" });
-    return writeVariable(v, "assign", quotient, { name: `${graph.namer.currentScope}/` });
+    return graph.colocateWith(v.op, () => [make("biased", v.shape), make("local_step", [])] as const);
   });
+  const difference = graph.add("Sub", [biased.value(), value], { name: "sub" });
+  const updated = subtract(biased, graph.add("Mul", [difference, rate], { name: "mul" }));
+  const step = writeVariable(localStep, "add", 1);
+  const decay = graph.add("Sub", [1, rate], { name: "sub" });
+  const power = graph.nameScope("Pow", (scope) =>
+    graph.add("Pow", [decay, readAgain(localStep, step)], { name: scope }),
+  );
+  const factor = graph.add("Sub", [1, power], { name: "sub" });
+  const quotient = graph.add("RealDiv", [readAgain(biased, updated), factor], { name: "truediv" });
+  return writeVariable(v, "assign", quotient, { name: `${graph.namer.currentScope}/` });
 }
 
 /** TensorFlow reads a resource anew wherever the result of an assignment is used. */
