@@ -195,6 +195,7 @@ class Backprop {
 
 function startingGradient(y: Output, given: Grad | null, name: string): Grad {
   if (given === null) {
+    y.op.needDef();
     if (isComplex(y.dtype)) {
       throw new VarscopeError(
         "INVALID_ARGUMENT",

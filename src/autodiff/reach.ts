@@ -18,6 +18,7 @@ const TRAINABLE: ReadonlySet<DType> = new Set([
   "resource",
   "variant",
   "bfloat16",
+  "invalid", // of an op that is not known here: better an error that names it than no gradient
 ]);
 
 /** Whether values of this dtype change by small steps, or stand for such. */
