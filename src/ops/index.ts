@@ -4,19 +4,30 @@
  */
 
 import { registry } from "../graph/index.ts";
+import * as activation from "./activation.ts";
+import * as activationGrad from "./activation-grad.ts";
+import * as arithmetic from "./arithmetic.ts";
 import * as arrange from "./arrange.ts";
+import * as bits from "./bits.ts";
 import * as broadcast from "./broadcast.ts";
+import * as checkpoint from "./checkpoint.ts";
+import * as clip from "./clip.ts";
+import * as compare from "./compare.ts";
+import * as complex from "./complex.ts";
 import * as control from "./control.ts";
 import * as conv from "./conv.ts";
 import * as diagonal from "./diagonal.ts";
+import * as division from "./division.ts";
 import * as fill from "./fill.ts";
 import * as gather from "./gather.ts";
+import * as guarded from "./guarded.ts";
 import * as join from "./join.ts";
 import * as norm from "./norm.ts";
 import * as pad from "./pad.ts";
 import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
 import * as random from "./random.ts";
+import * as rounding from "./rounding.ts";
 import * as scatter from "./scatter.ts";
 import * as segment from "./segment.ts";
 import * as select from "./select.ts";
@@ -24,25 +35,42 @@ import * as sequence from "./sequence.ts";
 import * as shape from "./shape.ts";
 import * as slice from "./slice.ts";
 import * as source from "./source.ts";
+import * as special from "./special.ts";
 import * as state from "./state.ts";
+import * as stateRows from "./state-rows.ts";
 import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
+import * as training from "./training.ts";
+import * as trainingRef from "./training-ref.ts";
+import * as trigonometry from "./trigonometry.ts";
+import * as unary from "./unary.ts";
 
 /** Every op that varscope knows, by type. */
 export const CORE_OPS = registry(
+  activation,
+  activationGrad,
+  arithmetic,
   arrange,
+  bits,
   broadcast,
+  checkpoint,
+  clip,
+  compare,
+  complex,
   control,
   conv,
   diagonal,
+  division,
   fill,
   gather,
+  guarded,
   join,
   norm,
   pad,
   pool,
   poolVariants,
   random,
+  rounding,
   scatter,
   segment,
   select,
@@ -50,14 +78,50 @@ export const CORE_OPS = registry(
   shape,
   slice,
   source,
+  special,
   state,
+  stateRows,
   stitch,
   strided,
+  training,
+  trainingRef,
+  trigonometry,
+  unary,
 );
 
+export {
+  crelu,
+  elu,
+  gelu,
+  leakyRelu,
+  logSigmoid,
+  relu,
+  relu6,
+  selu,
+  softplus,
+  softsign,
+} from "./activation.ts";
+export { add, addN, maximum, minimum, multiply, pow, squaredDifference, subtract } from "./arithmetic.ts";
 export { reverse, roll, tile } from "./arrange.ts";
+export { bitwiseAnd, bitwiseOr, bitwiseXor, invert, leftShift, rightShift } from "./bits.ts";
 export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
+export { clipByValue } from "./clip.ts";
+export {
+  approximateEqual,
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  logicalXor,
+  notEqual,
+} from "./compare.ts";
+export { angle, complex, conj, imag, real } from "./complex.ts";
 export { bandPart, diag, diagPart, setDiag } from "./diagonal.ts";
+export { divide, divideNoNan, floordiv, floormod, multiplyNoNan } from "./division.ts";
 export {
   getSeed,
   type NormalOptions,
@@ -75,6 +139,8 @@ export {
 } from "./draw.ts";
 export { fill } from "./fill.ts";
 export { gather, gatherNd } from "./gather.ts";
+export { group, tuple, withDependencies } from "./group.ts";
+export { xdivy, xlog1py, xlogy } from "./guarded.ts";
 export { split, stack, unstack } from "./join.ts";
 export { pad } from "./pad.ts";
 export {
@@ -92,6 +158,7 @@ export {
   zeros,
   zerosLike,
 } from "./pieces.ts";
+export { ceil, floor, isFinite_ as isFinite, isInf, isNan, rint, round } from "./rounding.ts";
 export { scatterNd, tensorScatterNdUpdate } from "./scatter.ts";
 export { unique, unsortedSegmentSum } from "./segment.ts";
 export { where } from "./select.ts";
@@ -109,6 +176,24 @@ export {
   placeholderWithDefault,
   stopGradient,
 } from "./source.ts";
+export { digamma, erf, erfc, erfinv, lgamma, ndtri, polygamma, zeta } from "./special.ts";
 export { readVariable, variableShape } from "./state.ts";
 export { dynamicPartition, dynamicStitch } from "./stitch.ts";
 export { type AxisIndex, index, stridedSlice } from "./strided.ts";
+export {
+  acos,
+  acosh,
+  asin,
+  asinh,
+  atan,
+  atan2,
+  atanh,
+  cos,
+  cosh,
+  sigmoid,
+  sin,
+  sinh,
+  tan,
+  tanh,
+} from "./trigonometry.ts";
+export { abs, exp, expm1, log, log1p, negative, reciprocal, rsqrt, sign, sqrt, square } from "./unary.ts";

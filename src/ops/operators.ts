@@ -15,9 +15,13 @@ export function graphOf(...inputs: readonly Input[]): Graph {
     if (x instanceof Output) return x.graph;
     if (Array.isArray(x)) for (const y of x as readonly Input[]) if (y instanceof Output) return y.graph;
   }
-  throw new VarscopeError("INVALID_ARGUMENT", "all arguments are plain values, one must be a tensor of a graph", {
-    hint: "make a constant of one: graph.constant(value)",
-  });
+  throw new VarscopeError(
+    "INVALID_ARGUMENT",
+    "all arguments are plain values, one must be a tensor of a graph",
+    {
+      hint: "make a constant of one: graph.constant(value)",
+    },
+  );
 }
 
 const binary =
@@ -39,13 +43,15 @@ export const neg = (x: Output): Output => x.graph.add("Neg", [x]);
 export const conj = (x: Output): Output => (isComplex(x.dtype) ? x.graph.add("Conj", [x]) : x);
 
 /** An op of one or more tensors under its default name. */
-export const apply = (type: string, ...inputs: readonly [Output, ...Input[]]): Output => inputs[0].graph.add(type, inputs);
+export const apply = (type: string, ...inputs: readonly [Output, ...Input[]]): Output =>
+  inputs[0].graph.add(type, inputs);
 
 /** Ops made in `body` wait for the gradient, so that they do not run, and keep memory, too early. */
 export const after = <R>(dy: Output, body: () => R): R => dy.graph.controlDependencies([dy], body);
 
 /** A scalar Const named "Const". */
-export const constantLike = (x: Output, value: number, dtype: DType = x.dtype): Output => x.graph.constant(value, { dtype });
+export const constantLike = (x: Output, value: number, dtype: DType = x.dtype): Output =>
+  x.graph.constant(value, { dtype });
 
 /** Whether all three have one static shape: then nothing was broadcast. */
 export const allSameShape = (x: Output, y: Output, dy: Output): boolean =>
@@ -93,4 +99,13 @@ function shrink(g: Graph, grad: Grad, axes: Output | readonly number[], shape: O
 /** Sums over the axes of BroadcastGradientArgs, without keeping them, and reshapes: the older way. */
 export function sumTo(grad: Output, axes: Output, shape: Output): Output {
   return pieces.reshape(grad.graph.add("Sum", [grad, axes]), shape);
+}
+
+/** Gradient gx alone, of the broadcast shape of x and `other`, summed to the shape of x. */
+export function reduceGradient(x: Output, other: Output, gx: Grad): Grad {
+  const g = x.graph;
+  const [xShape, otherShape] = [pieces.shape(x), pieces.shape(other)];
+  const axes = broadcastAxes(x.shape, other.shape);
+  if (axes === null) return shrink(g, gx, g.add("BroadcastGradientArgs", [xShape, otherShape]), xShape);
+  return axes[0].length > 0 || x.shape!.length < other.shape!.length ? shrink(g, gx, axes[0], xShape) : gx;
 }

@@ -93,7 +93,7 @@ function toElement(v: unknown, dtype: DType): Element {
 /** The tensor of its JSON. */
 export function readTensor(json: TensorJson): Tensor {
   const t = fromData(json.dtype, json.shape, allocate(json.dtype, sizeOf(json.shape)));
-  json.values.forEach((v, i) => setElement(t, i, toElement(v, json.dtype)));
+  for (const [i, v] of json.values.entries()) setElement(t, i, toElement(v, json.dtype));
   return t;
 }
 

@@ -8,7 +8,10 @@ export function hostContext(op: Operation): HostContext {
   let state: unknown;
   return {
     op,
-    state: (make) => (state ??= make()) as ReturnType<typeof make>,
+    state: (make) => {
+      state ??= make();
+      return state as ReturnType<typeof make>;
+    },
     entropy: () => [1, 2],
     get files(): never {
       throw new Error(`${op.name}: op cases have no files`);

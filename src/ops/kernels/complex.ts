@@ -39,7 +39,10 @@ export function cexpm1([a, b]: Complex): Complex {
 export const clog = ([a, b]: Complex): Complex => [Math.log(Math.hypot(a, b)), Math.atan2(b, a)];
 
 /** ln(1 + x), without cancellation near 0. */
-export const clog1p = ([a, b]: Complex): Complex => [Math.log1p(a * (2 + a) + b * b) / 2, Math.atan2(b, 1 + a)];
+export const clog1p = ([a, b]: Complex): Complex => [
+  Math.log1p(a * (2 + a) + b * b) / 2,
+  Math.atan2(b, 1 + a),
+];
 
 export function csqrt([a, b]: Complex): Complex {
   if (a === 0 && b === 0) return [0, b];

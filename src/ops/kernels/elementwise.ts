@@ -52,7 +52,9 @@ export function mapUnary(x: Tensor, kernel: UnaryKernel): Tensor {
   const { dtype, shape } = x;
   const size = sizeOf(shape);
   if (isComplex(dtype)) return complexUnary(x, kernel.complex ?? noKernel(dtype), size);
-  const f = (isBigInt(dtype) ? kernel.big : isFloat(dtype) ? kernel.float : kernel.int) as ((x: number) => number) | undefined;
+  const f = (isBigInt(dtype) ? kernel.big : isFloat(dtype) ? kernel.float : kernel.int) as
+    | ((x: number) => number)
+    | undefined;
   if (f === undefined) return noKernel(dtype);
   const from = numbersOf(x);
   const half = isHalf(dtype);
@@ -72,7 +74,8 @@ export function testFloat(x: Tensor, f: (x: number) => boolean): Tensor {
 function complexUnary(x: Tensor, f: (x: Complex) => Complex, size: number): Tensor {
   const from = x.data as Float64Array;
   const data = allocate(x.dtype, size) as Float64Array;
-  for (let i = 0; i < size; i++) [data[2 * i], data[2 * i + 1]] = f([from[2 * i]!, from[2 * i + 1]!]) as [number, number];
+  for (let i = 0; i < size; i++)
+    [data[2 * i], data[2 * i + 1]] = f([from[2 * i]!, from[2 * i + 1]!]) as [number, number];
   return { dtype: x.dtype, shape: x.shape, data };
 }
 
@@ -104,7 +107,12 @@ export function broadcastIndex(from: readonly number[], to: readonly number[]): 
 }
 
 /** f of every pair of elements, with broadcasting. @param dtype - of the result, by default that of x */
-export function mapBinary<R, B>(x: Tensor, y: Tensor, kernel: BinaryKernel<R, B>, dtype: DType = x.dtype): Tensor {
+export function mapBinary<R, B>(
+  x: Tensor,
+  y: Tensor,
+  kernel: BinaryKernel<R, B>,
+  dtype: DType = x.dtype,
+): Tensor {
   const shape = broadcastOf(x, y);
   if (isComplex(x.dtype)) return complexBinary(x, y, kernel.complex ?? noKernel(x.dtype), shape);
   const f = isBigInt(x.dtype) ? kernel.big : isFloat(x.dtype) ? kernel.float : kernel.int;
@@ -130,7 +138,12 @@ function fillPairs<R>(x: Tensor, y: Tensor, shape: readonly number[], out: Out<R
   }
 }
 
-function complexBinary(x: Tensor, y: Tensor, f: (x: Complex, y: Complex) => Complex, shape: readonly number[]): Tensor {
+function complexBinary(
+  x: Tensor,
+  y: Tensor,
+  f: (x: Complex, y: Complex) => Complex,
+  shape: readonly number[],
+): Tensor {
   const [a, b] = [x.data as Float64Array, y.data as Float64Array];
   const [p, q] = [broadcastIndex(x.shape, shape), broadcastIndex(y.shape, shape)];
   const data = allocate(x.dtype, p.length) as Float64Array;
@@ -139,4 +152,13 @@ function complexBinary(x: Tensor, y: Tensor, f: (x: Complex, y: Complex) => Comp
     [data[2 * i], data[2 * i + 1]] = f([a[j]!, a[j + 1]!], [b[k]!, b[k + 1]!]) as [number, number];
   }
   return { dtype: x.dtype, shape, data };
+}
+
+/** Every string of x with its partner of y behind it. */
+export function joinStrings(x: Tensor, y: Tensor): Tensor {
+  const shape = broadcastOf(x, y);
+  const [a, b] = [x.data as readonly Uint8Array[], y.data as readonly Uint8Array[]];
+  const [p, q] = [broadcastIndex(x.shape, shape), broadcastIndex(y.shape, shape)];
+  const data = Array.from(p, (j, i) => Uint8Array.of(...a[j]!, ...b[q[i]!]!));
+  return { dtype: "string", shape, data };
 }
