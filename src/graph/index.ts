@@ -27,6 +27,7 @@ export {
   type Args,
   absent,
   argCount,
+  type ArgSpecs,
   type ArgType,
   argType,
   type CheckpointFiles,

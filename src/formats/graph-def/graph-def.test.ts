@@ -231,7 +231,11 @@ describe("broken graphs", () => {
       [{ ...x, attr: { ...x.attr, novel: type(1) } }],
       "NodeDef mentions attr 'novel' not in Op<name=Placeholder>",
     ],
-    ["too few inputs", [x, same("c", [])], "expected inputs 'float32' do not match 0 inputs specified"],
+    [
+      "too few inputs",
+      [x, same("c", [])],
+      "NodeDef expected 1 inputs (input: T) do not match 0 inputs specified; Op<name=Identity>",
+    ],
     [
       "another dtype",
       [x, same("c", ["x"], 3)],
@@ -248,6 +252,20 @@ describe("broken graphs", () => {
       expect(errorOf(() => graphOf(...nodes))).toContain(message);
     });
   }
+
+  test("absurd counts of outputs and inputs are refused before they are made", () => {
+    const int = (n: bigint) => ({ value: { case: "i" as const, value: n } });
+    const many = { name: "m", op: "Merge", attr: { T: type(1), N: int(2n ** 40n) } };
+    expect(errorOf(() => graphOf(many))).toContain("NodeDef expected 1099511627776 inputs");
+    const split = { name: "s", op: "Unpack", input: ["x"], attr: { T: type(1), num: int(2n ** 40n) } };
+    expect(errorOf(() => graphOf(x, split))).toContain(
+      "[RESOURCE_EXHAUSTED] s: a node with that many outputs",
+    );
+    const unknown = { name: "u", op: "NoSuchOp" };
+    expect(errorOf(() => graphOf(unknown, same("c", ["u:999999999"])))).toContain(
+      "[RESOURCE_EXHAUSTED] c: output 999999999 of node u",
+    );
+  });
 
   test("a newer consumer is asked for", () => {
     const def = create(GraphDefSchema, { versions: { minConsumer: 99999 } });

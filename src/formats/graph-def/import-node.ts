@@ -6,6 +6,8 @@
 import { isCompatible, isDType, mergeShapes, VarscopeError } from "../../base/index.ts";
 import { checkAttr } from "../../graph/attr.ts";
 import {
+  type ArgSpecs,
+  type ArgType,
   type Attrs,
   type AttrValue,
   argCount,
@@ -21,7 +23,10 @@ import {
 import type { NodeDef } from "../../proto/graph.gen.ts";
 import { readAttrs } from "./attr-value.ts";
 import { inputNames, setOrigin } from "./origin.ts";
-import type { Budget } from "./tensor-proto.ts";
+import { type Budget, spendOn } from "./tensor-proto.ts";
+
+/** Of one output in memory, about. */
+const OUTPUT_BYTES = 100;
 
 /** A data input as NodeDef spells it. */
 interface InputName {
@@ -104,9 +109,17 @@ export function makeOperation(n: NodeImport): { op: Operation; finish: (() => vo
   const op = graph.register(node.name, node.op, def === undefined ? given : completeAttrs(def, given, node));
   op.device = node.device;
   const complete = links.data.every((d) => n.find(d.node) !== undefined);
-  if (def !== undefined) makeOutputs(op);
+  if (def !== undefined) {
+    spendOn(
+      n.budget,
+      countArgs(def.outputs, op.attrs) * OUTPUT_BYTES,
+      "a node with that many outputs",
+      node.name,
+    );
+    makeOutputs(op);
+  }
   const wire = (): void => {
-    for (const d of links.data) op.addInput(inputOf(node, d, n.find));
+    for (const d of links.data) op.addInput(inputOf(node, d, n));
     if (def !== undefined) checkInputs(def, op, node);
   };
   if (complete) wire();
@@ -128,7 +141,7 @@ export function makeOperation(n: NodeImport): { op: Operation; finish: (() => vo
   };
 }
 
-function inputOf(node: NodeDef, { node: name, index }: InputName, find: NodeImport["find"]): Output {
+function inputOf(node: NodeDef, { node: name, index }: InputName, { find, budget }: NodeImport): Output {
   const source = find(name)!;
   if (source.def !== undefined && index >= source.outputs.length) {
     fail(
@@ -136,8 +149,14 @@ function inputOf(node: NodeDef, { node: name, index }: InputName, find: NodeImpo
       `Connecting to invalid output ${index} of source node ${name} which has ${source.outputs.length} outputs.`,
     );
   }
+  const more = Math.max(0, index + 1 - source.outputs.length);
+  spendOn(budget, more * OUTPUT_BYTES, `output ${index} of node ${name}`, node.name);
   return source.output(index);
 }
+
+/** Number of tensors of all arguments together. */
+const countArgs = (args: ArgSpecs, attrs: Attrs): number =>
+  Object.entries(args).reduce((n, [name, text]) => n + (argCount(argType(name, text), attrs) ?? 1), 0);
 
 /** Attributes with the OpDef's defaults; what the OpDef does not know is refused, as TensorFlow does. */
 function completeAttrs(def: OpDef, given: Attrs, node: NodeDef): Attrs {
@@ -159,25 +178,26 @@ function completeAttrs(def: OpDef, given: Attrs, node: NodeDef): Attrs {
   return attrs;
 }
 
+function wantedTypes(arg: ArgType, attrs: Attrs): { dtype: string; ref: boolean }[] {
+  const dtypeAt = (i: number): string => {
+    if (arg.list !== null) return (attrs[arg.list] as readonly string[])[i]!;
+    return isDType(arg.type) ? arg.type : String(attrs[arg.type]);
+  };
+  return Array.from({ length: argCount(arg, attrs) ?? 1 }, (_, i) => ({ dtype: dtypeAt(i), ref: arg.ref }));
+}
+
 function checkInputs(def: OpDef, op: Operation, node: NodeDef): void {
-  const wants = Object.entries(def.inputs).flatMap(([name, text]) => {
-    const arg = argType(name, text);
-    const count = argCount(arg, op.attrs) ?? 1;
-    const dtypeAt = (i: number): string =>
-      arg.list !== null
-        ? (op.attrs[arg.list] as readonly string[])[i]!
-        : isDType(arg.type)
-          ? arg.type
-          : String(op.attrs[arg.type]);
-    return Array.from({ length: count }, (_, i) => ({ dtype: dtypeAt(i), ref: arg.ref }));
-  });
-  if (wants.length !== op.inputs.length) {
-    const expected = wants.map((w) => w.dtype).join(", ");
+  const count = countArgs(def.inputs, op.attrs);
+  if (count !== op.inputs.length) {
+    const args = Object.entries(def.inputs).map(([name, text]) => `${name}: ${text}`);
     fail(
       node,
-      `NodeDef expected inputs '${expected}' do not match ${op.inputs.length} inputs specified; Op<name=${def.type}>`,
+      `NodeDef expected ${count} inputs (${args.join(", ")}) do not match ${op.inputs.length} inputs specified; Op<name=${def.type}>`,
     );
   }
+  const wants = Object.entries(def.inputs).flatMap(([name, text]) =>
+    wantedTypes(argType(name, text), op.attrs),
+  );
   wants.forEach((want, i) => {
     const input = op.inputs[i]!;
     if (input.dtype === "invalid" || (input.dtype === want.dtype && (input.isRef || !want.ref))) return;

@@ -29,10 +29,10 @@ import {
 
 /** @see TensorFlow core/framework/tensor_shape.h "MaxDimensions" */
 const MAX_RANK = 254;
-/** What short lists may grow to by repeating their last value, for one file, in bytes. */
+/** What a file may make grow by naming a number (a short list that repeats its last value, outputs of a node), in bytes. */
 export const MAX_EXPANDED_BYTES = 2 ** 30;
 
-/** Bytes that values repeated in a file may still take. */
+/** Bytes that a file may still make grow. */
 export interface Budget {
   left: number;
 }
@@ -130,16 +130,17 @@ function readContent(proto: TensorProto, dtype: DType, shape: number[], at: stri
 }
 
 function spend(budget: Budget, bytes: number, at: string): void {
+  spendOn(budget, bytes, "a tensor written as a short list that repeats its last value", at);
+}
+
+/** Takes `bytes` for what a file only names. @throws VarscopeError RESOURCE_EXHAUSTED - nothing is left */
+export function spendOn(budget: Budget, bytes: number, what: string, at: string): void {
   budget.left -= bytes;
   if (budget.left >= 0) return;
-  throw new VarscopeError(
-    "RESOURCE_EXHAUSTED",
-    `tensor of ${bytes} bytes is written as a short list that repeats its last value`,
-    {
-      at,
-      hint: `values repeated in one file may take ${MAX_EXPANDED_BYTES} bytes`,
-    },
-  );
+  throw new VarscopeError("RESOURCE_EXHAUSTED", `${what} takes ${bytes} bytes`, {
+    at,
+    hint: `what one file makes grow may take ${MAX_EXPANDED_BYTES} bytes in all`,
+  });
 }
 
 function readStrings(proto: TensorProto, shape: number[], size: number, at: string, budget: Budget): Tensor {

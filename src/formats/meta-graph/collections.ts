@@ -50,7 +50,7 @@ export function readCollections(
   kinds.set(graph, new Map(Object.entries(defs)));
   const variables = new Map<string, unknown>();
   const variable = (bytes: Uint8Array, at: string): unknown => {
-    const key = String.fromCharCode(...bytes);
+    const key = new TextDecoder("latin1").decode(bytes);
     if (!variables.has(key))
       variables.set(key, readVariable(graph, readMessage(VariableDefSchema, bytes, at)));
     return variables.get(key);
