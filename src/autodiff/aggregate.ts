@@ -1,8 +1,9 @@
 /**
- * @file Gradients on their way: what each output has received so far, and how several add up, dense or as rows. Start at `Received`.
+ * @file Gradients on their way: what each output has received so far, and how several add up, dense or as
+ * rows. Start at `Received`.
  *
- * @see TensorFlow python/ops/gradients_util.py "_AggregatedGrads", "_MultiDeviceAddN"; python/eager/backprop_util.py
- *   "AggregateIndexedSlicesGradients"
+ * @see TensorFlow python/ops/gradients_util.py "_AggregatedGrads", "_MultiDeviceAddN";
+ *   python/eager/backprop_util.py "AggregateIndexedSlicesGradients"
  */
 
 import {

@@ -1,6 +1,6 @@
 /**
- * @file Ones to begin with, and zeros where nothing arrives: in the untaken branch of a conditional, behind its own Switch. Start at
- * `zerosForOutput`.
+ * @file Ones to begin with, and zeros where nothing arrives: in the untaken branch of a conditional, behind
+ * its own Switch. Start at `zerosForOutput`.
  *
  * @see TensorFlow python/ops/control_flow_state.py "ZerosLike"; python/ops/array_ops.py "zeros", "zeros_like"
  */
@@ -42,8 +42,8 @@ function zerosDType(x: Output): DType {
 const variableShape = (x: Output): Output => x.graph.add("VariableShape", [x], { name: "VariableShape" });
 
 /**
- * Zeros for an output that the loss does not depend on. For a Switch they must be alive when its other side is, so they are made behind a
- * Switch of their own.
+ * Zeros for an output that the loss does not depend on. For a Switch they must be alive when its other side
+ * is, so they are made behind a Switch of their own.
  *
  * @returns null for a resource of unknown content
  */

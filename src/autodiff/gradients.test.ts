@@ -1,4 +1,7 @@
-/** What the graphs of tests/conformance/graph-programs.test.ts cannot show: errors, and results that are not ops. */
+/**
+ * What the graphs of tests/conformance/graph-programs.test.ts cannot show: errors, and results that are not
+ * ops.
+ */
 
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";

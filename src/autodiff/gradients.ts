@@ -1,6 +1,6 @@
 /**
- * @file Symbolic gradients: walks the graph from ys to xs and asks each OpDef for the gradient ops of its op. Builds the ops, names and
- * order that TensorFlow Python's `tf.gradients` builds. Start at `gradients`.
+ * @file Symbolic gradients: walks the graph from ys to xs and asks each OpDef for the gradient ops of its op.
+ * Builds the ops, names and order that TensorFlow Python's `tf.gradients` builds. Start at `gradients`.
  *
  * @see TensorFlow python/ops/gradients_util.py "_GradientsHelper"
  */
@@ -49,7 +49,8 @@ export interface GradientsOptions {
  * Gradients of the sum of `ys` with respect to each of `xs`.
  *
  * @returns dense, or rows at indices where x was gathered from; null where no y depends on x
- * @throws VarscopeError NOT_FOUND - an op between has no gradient: the message names it, and the path that leads through it
+ * @throws VarscopeError NOT_FOUND - an op between has no gradient: the message names it, and the path that
+ *   leads through it
  * @throws VarscopeError INVALID_ARGUMENT - gradYs do not fit ys, complex ys without gradYs
  */
 export function gradients(

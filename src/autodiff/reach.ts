@@ -1,6 +1,6 @@
 /**
- * @file Which ops lie between ys and xs, how many gradients each of them waits for, and where backpropagation ends. Start at
- * `pendingCounts`.
+ * @file Which ops lie between ys and xs, how many gradients each of them waits for, and where backpropagation
+ * ends. Start at `pendingCounts`.
  *
  * @see TensorFlow python/ops/gradients_util.py "_PendingCount", "_StopOps"
  */

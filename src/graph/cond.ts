@@ -1,6 +1,6 @@
 /**
- * @file Conditionals as TensorFlow 1 builds them: values enter a branch through a Switch, leave through a Merge, and ops without inputs
- * hang on the branch's pivot by a control edge. Start at `cond`.
+ * @file Conditionals as TensorFlow 1 builds them: values enter a branch through a Switch, leave through a
+ * Merge, and ops without inputs hang on the branch's pivot by a control edge. Start at `cond`.
  *
  * @see TensorFlow python/ops/control_flow_ops.py "CondContext"; python/ops/cond.py "cond"
  */
@@ -19,7 +19,9 @@ export const COND_CONTEXT = "cond_context";
 export type CondItem = Output | Operation | Tensor | Nested;
 export type CondResult = CondItem | readonly CondItem[];
 
-/** One branch of a conditional: knows which values it has seen and through which Switch an outer value comes. */
+/**
+ * One branch of a conditional: knows which values it has seen and through which Switch an outer value comes.
+ */
 export class CondContext implements ControlFlowContext {
   readonly graph: Graph;
   readonly name: string;
@@ -124,7 +126,9 @@ function isWithin(context: ControlFlowContext | null, ancestor: ControlFlowConte
   return false;
 }
 
-/** [when false, when true]: `x` goes to one of them, the other stays dead. The Switch is colocated with `x`. */
+/**
+ * [when false, when true]: `x` goes to one of them, the other stays dead. The Switch is colocated with `x`.
+ */
 export function switchOf(x: Output, pred: Output, name = "Switch"): readonly [Output, Output] {
   const { graph } = x;
   const op = graph.colocateWith(
@@ -140,7 +144,8 @@ export const mergeOf = (xs: readonly Output[], name = "Merge"): Output =>
   xs[0]!.graph.add(xs.every((x) => x.isRef) ? "RefMerge" : "Merge", [xs], { name });
 
 /**
- * What `trueFn` gives where `pred` is true, else what `falseFn` gives. Only ops made inside the functions are conditional.
+ * What `trueFn` gives where `pred` is true, else what `falseFn` gives. Only ops made inside the functions are
+ * conditional.
  *
  * @param pred - bool []
  * @returns one output for each item; a single one unpacked
@@ -235,7 +240,9 @@ export function smartConstant(pred: Output | boolean | number): boolean | null {
   return value === null ? null : value.dtype === "bool" ? value.data[0] !== 0 : toNumbers(value)[0] !== 0;
 }
 
-/** `cond`, but a predicate that is known while building picks its branch at once, and no conditional is built. */
+/**
+ * `cond`, but a predicate that is known while building picks its branch at once, and no conditional is built.
+ */
 export function smartCond<R extends CondResult>(
   pred: Output | boolean | number,
   trueFn: () => R,

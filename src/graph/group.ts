@@ -1,5 +1,6 @@
 /**
- * @file Grouping by control edges: one op that waits for several, values that wait for ops, all with TensorFlow's names. Start at `group`.
+ * @file Grouping by control edges: one op that waits for several, values that wait for ops, all with
+ * TensorFlow's names. Start at `group`.
  *
  * @see TensorFlow python/ops/control_flow_ops.py "group", "tuple", "with_dependencies"
  */

@@ -1,6 +1,6 @@
 /**
- * @file Control flow of TensorFlow 1: Switch and Merge, as `cond` builds them. A plan solves them before it runs anything, so they have
- * no lowering and no kernel. `cond` itself stands in graph/cond.ts.
+ * @file Control flow of TensorFlow 1: Switch and Merge, as `cond` builds them. A plan solves them before it
+ * runs anything, so they have no lowering and no kernel. `cond` itself stands in graph/cond.ts.
  *
  * @see TensorFlow core/ops/control_flow_ops.cc; python/ops/control_flow_grad.py
  */

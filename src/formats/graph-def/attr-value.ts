@@ -1,6 +1,6 @@
 /**
- * @file AttrValue messages, to and from the attribute values of operations. Which of a message's fields a value takes is said by the
- * OpDef, or by the message that it was read from, or by the value itself.
+ * @file AttrValue messages, to and from the attribute values of operations. Which of a message's fields a
+ * value takes is said by the OpDef, or by the message that it was read from, or by the value itself.
  *
  * @see TensorFlow core/framework/attr_value.proto
  */
@@ -98,7 +98,10 @@ const readFunc = (proto: NameAttrList, at: string, budget: Budget): FuncValue =>
   attrs: readAttrs(proto.attr, at, budget),
 });
 
-/** The value of a message; undefined where it is a placeholder of a function body, empty, or of a kind that we do not know. */
+/**
+ * The value of a message; undefined where it is a placeholder of a function body, empty, or of a kind that we
+ * do not know.
+ */
 export function readAttr(proto: AttrValueProto, at: string, budget: Budget): AttrValue | undefined {
   const { case: field, value } = proto.value;
   if (field === undefined || field === "placeholder") return undefined;
@@ -118,7 +121,8 @@ export function readAttr(proto: AttrValueProto, at: string, budget: Budget): Att
 /**
  * Attributes of a node or function, as far as they have values.
  *
- * @param lenient - leave out what this version does not know (the nodes of unknown ops are kept and written, not run)
+ * @param lenient - leave out what this version does not know (the nodes of unknown ops are kept and written,
+ *   not run)
  */
 export function readAttrs(
   protos: { readonly [name: string]: AttrValueProto },
@@ -138,7 +142,10 @@ export function readAttrs(
   return attrs;
 }
 
-/** The message of a value. `kind` is the OpDef's word for it; without it the value decides (whole numbers are ints, text is a string). */
+/**
+ * The message of a value. `kind` is the OpDef's word for it; without it the value decides (whole numbers are
+ * ints, text is a string).
+ */
 export function writeAttr(value: AttrValue, kind?: AttrKind): AttrValueProto {
   if (Array.isArray(value)) {
     const list = create(AttrValue_ListValueSchema);

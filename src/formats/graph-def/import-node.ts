@@ -1,6 +1,6 @@
 /**
- * @file One NodeDef to one Operation: its inputs found and checked against the OpDef, its attributes read, its shapes inferred. Start at
- * `makeOperation`.
+ * @file One NodeDef to one Operation: its inputs found and checked against the OpDef, its attributes read,
+ * its shapes inferred. Start at `makeOperation`.
  */
 
 import { isCompatible, isDType, mergeShapes, VarscopeError } from "../../base/index.ts";
@@ -42,7 +42,11 @@ export interface Links {
   readonly before: readonly number[];
 }
 
-/** Parses and finds the inputs of a node. @throws VarscopeError INVALID_ARGUMENT - unknown nodes, bad syntax */
+/**
+ * Parses and finds the inputs of a node.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - unknown nodes, bad syntax
+ */
 export function linksOf(
   node: NodeDef,
   nodes: readonly NodeDef[],

@@ -1,6 +1,6 @@
 /**
- * @file GraphDef: TensorFlow's graph file, binary and text, to and from Graph; tensors and attributes as messages. Knows no op by name.
- * Start at read.ts.
+ * @file GraphDef: TensorFlow's graph file, binary and text, to and from Graph; tensors and attributes as
+ * messages. Knows no op by name. Start at read.ts.
  */
 
 export { readAttr, readAttrs, writeAttr } from "./attr-value.ts";

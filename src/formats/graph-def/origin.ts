@@ -1,6 +1,6 @@
 /**
- * @file Where an operation or a graph was read from: the messages themselves, so that what nobody changed is written as it was read,
- * unknown fields, map order and absent defaults included.
+ * @file Where an operation or a graph was read from: the messages themselves, so that what nobody changed is
+ * written as it was read, unknown fields, map order and absent defaults included.
  */
 
 import type { Attrs, Graph, Operation } from "../../graph/index.ts";

@@ -1,6 +1,6 @@
 /**
- * @file GraphDef to Graph, as TensorFlow's importer does it: nodes behind their inputs, defaults from the OpDefs, shapes inferred. Start at
- * `readGraphDef`; how one node becomes an operation is in `import-node.ts`.
+ * @file GraphDef to Graph, as TensorFlow's importer does it: nodes behind their inputs, defaults from the
+ * OpDefs, shapes inferred. Start at `readGraphDef`; how one node becomes an operation is in `import-node.ts`.
  *
  * @see TensorFlow core/common_runtime/graph_constructor.cc
  */
@@ -31,7 +31,8 @@ const GRAPH_DEF_VERSION = 2474;
 /**
  * The graph of an encoded GraphDef. Ops that the registry does not know are kept and written again.
  *
- * @throws VarscopeError INVALID_ARGUMENT, naming node and field - names, inputs, attributes or shapes do not fit; DATA_LOSS - no protobuf
+ * @throws VarscopeError INVALID_ARGUMENT, naming node and field - names, inputs, attributes or shapes do not
+ *   fit; DATA_LOSS - no protobuf
  */
 export function readGraphDef(bytes: Uint8Array, options: ReadGraphOptions): Graph {
   const def = readMessage(GraphDefSchema, bytes, options.file ?? "GraphDef");
@@ -52,7 +53,11 @@ export function fromGraphDef(def: GraphDef, options: ReadGraphOptions): Graph {
   return graph;
 }
 
-/** Adds the nodes and functions of a GraphDef to a graph. @returns the new operations, in the order of the GraphDef */
+/**
+ * Adds the nodes and functions of a GraphDef to a graph.
+ *
+ * @returns the new operations, in the order of the GraphDef
+ */
 export function importNodes(graph: Graph, def: GraphDef): Operation[] {
   checkVersions(def);
   readLibrary(graph, def);
@@ -153,7 +158,11 @@ function indexNodes(graph: Graph, nodes: readonly NodeDef[]): Map<string, number
   return names;
 }
 
-/** Indices of the nodes, each behind its inputs, otherwise in the order of the file. @throws VarscopeError INVALID_ARGUMENT - a cycle */
+/**
+ * Indices of the nodes, each behind its inputs, otherwise in the order of the file.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - a cycle
+ */
 function importOrder(nodes: readonly NodeDef[], links: readonly Links[]): number[] {
   const waiting = links.map((l) => l.before.length);
   const followers: number[][] = nodes.map(() => []);

@@ -1,6 +1,7 @@
 /**
- * @file TensorProto and TensorShapeProto, to and from values. Both ways of holding elements are read: raw `tensor_content`, and typed lists
- * whose last value repeats. What we write is what Python's make_tensor_proto writes.
+ * @file TensorProto and TensorShapeProto, to and from values. Both ways of holding elements are read: raw
+ * `tensor_content`, and typed lists whose last value repeats. What we write is what Python's
+ * make_tensor_proto writes.
  *
  * @see TensorFlow core/framework/tensor.proto; python/framework/tensor_util.py "make_tensor_proto"
  */
@@ -29,7 +30,10 @@ import {
 
 /** @see TensorFlow core/framework/tensor_shape.h "MaxDimensions" */
 const MAX_RANK = 254;
-/** What a file may make grow by naming a number (a short list that repeats its last value, outputs of a node), in bytes. */
+/**
+ * What a file may make grow by naming a number (a short list that repeats its last value, outputs of a node),
+ * in bytes.
+ */
 export const MAX_EXPANDED_BYTES = 2 ** 30;
 
 /** Bytes that a file may still make grow. */
@@ -102,7 +106,8 @@ const listField = (dtype: DType): ListField => LIST_FIELDS[dtype] ?? "intVal";
  * The value of a TensorProto. Resources and variants have no plain values: their data is empty.
  *
  * @param at - node and attribute, for errors
- * @throws VarscopeError INVALID_ARGUMENT - shape unknown, or content of another size; RESOURCE_EXHAUSTED - grows beyond the budget
+ * @throws VarscopeError INVALID_ARGUMENT - shape unknown, or content of another size; RESOURCE_EXHAUSTED -
+ *   grows beyond the budget
  */
 export function readTensorProto(
   proto: TensorProto,
@@ -184,8 +189,8 @@ function repeatLast(data: Record<number, unknown>, from: number, to: number, par
 }
 
 /**
- * TensorProto of a value: raw bytes for more than one element of most dtypes, else a typed list. A value that was given once for a whole
- * shape is written once.
+ * TensorProto of a value: raw bytes for more than one element of most dtypes, else a typed list. A value that
+ * was given once for a whole shape is written once.
  */
 export function writeTensorProto(t: Tensor): TensorProto {
   const proto = create(TensorProtoSchema, { dtype: DTYPES[t.dtype].code, tensorShape: writeShape(t.shape) });

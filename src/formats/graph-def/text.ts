@@ -6,7 +6,11 @@ import { formatMessage, parseMessage } from "../proto-text/index.ts";
 import { fromGraphDef, type ReadGraphOptions } from "./read.ts";
 import { toGraphDef } from "./write.ts";
 
-/** The graph of a text GraphDef. @throws VarscopeError INVALID_ARGUMENT - syntax, at `file:line:column`; or as `readGraphDef` */
+/**
+ * The graph of a text GraphDef.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - syntax, at `file:line:column`; or as `readGraphDef`
+ */
 export const parseGraphDef = (pbtxt: string, options: ReadGraphOptions): Graph =>
   fromGraphDef(parseMessage(GraphDefSchema, pbtxt, options.file ?? "GraphDef"), options);
 

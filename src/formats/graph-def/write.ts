@@ -1,6 +1,6 @@
 /**
- * @file Graph to GraphDef, as TensorFlow writes it: nodes in the order in which they were made, attributes by name, control inputs by name.
- * What was read and not changed is written as it was. Start at `writeGraphDef`.
+ * @file Graph to GraphDef, as TensorFlow writes it: nodes in the order in which they were made, attributes by
+ * name, control inputs by name. What was read and not changed is written as it was. Start at `writeGraphDef`.
  *
  * @see TensorFlow core/graph/graph.cc "Graph::ToGraphDefSubRange"
  */

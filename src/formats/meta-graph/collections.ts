@@ -1,6 +1,6 @@
 /**
- * @file Collections of a graph to and from CollectionDef: ops and outputs by name, variables, savers and contexts as their messages, text,
- * numbers. Start at `readCollections`.
+ * @file Collections of a graph to and from CollectionDef: ops and outputs by name, variables, savers and
+ * contexts as their messages, text, numbers. Start at `readCollections`.
  *
  * @see TensorFlow python/framework/meta_graph.py "add_collection_def", "import_scoped_meta_graph_with_return"
  */
@@ -108,7 +108,10 @@ function readBytes(graph: Graph, key: string, bytes: Uint8Array): unknown {
   }
 }
 
-/** The graph's collections as messages, by key. Those that no file can hold are left out, as TensorFlow does: `skipped` hears of them. */
+/**
+ * The graph's collections as messages, by key. Those that no file can hold are left out, as TensorFlow does:
+ * `skipped` hears of them.
+ */
 export function writeCollections(
   graph: Graph,
   skipped: (key: string, why: string) => void = () => {},

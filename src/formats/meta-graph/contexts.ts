@@ -1,6 +1,6 @@
 /**
- * @file Contexts of conditionals (and loops) to and from the messages that a MetaGraph's collections hold. Without them TensorFlow cannot
- * differentiate an imported conditional. Start at `readCondContext`.
+ * @file Contexts of conditionals (and loops) to and from the messages that a MetaGraph's collections hold.
+ * Without them TensorFlow cannot differentiate an imported conditional. Start at `readCondContext`.
  *
  * @see TensorFlow python/ops/control_flow_ops.py "CondContext.to_proto", "_init_from_proto"
  */
@@ -37,7 +37,11 @@ export class WhileContext implements ControlFlowContext {
   }
 }
 
-/** The context of a branch; its ops know of it from now on. @throws VarscopeError NOT_FOUND - names that the graph does not have */
+/**
+ * The context of a branch; its ops know of it from now on.
+ *
+ * @throws VarscopeError NOT_FOUND - names that the graph does not have
+ */
 export function readCondContext(
   graph: Graph,
   def: CondContextDef,

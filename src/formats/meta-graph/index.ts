@@ -1,4 +1,7 @@
-/** @file MetaGraphs: a graph with its collections, saver and signatures. Knows no variable class: callers bring theirs. Start at meta-graph.ts. */
+/**
+ * @file MetaGraphs: a graph with its collections, saver and signatures. Knows no variable class: callers
+ * bring theirs. Start at meta-graph.ts.
+ */
 
 export { type VariableReader, type VariableRecord, variableRecord } from "./collections.ts";
 export { readCondContext, readWhileContext, WhileContext, writeCondContext } from "./contexts.ts";

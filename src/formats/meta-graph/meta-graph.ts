@@ -1,6 +1,6 @@
 /**
- * @file MetaGraphDef: a graph with its collections, saver, signatures and assets, to and from bytes and text. TensorFlow's
- * `tf.train.import_meta_graph` reads what is written here. Start at `readMetaGraph`.
+ * @file MetaGraphDef: a graph with its collections, saver, signatures and assets, to and from bytes and text.
+ * TensorFlow's `tf.train.import_meta_graph` reads what is written here. Start at `readMetaGraph`.
  *
  * @see TensorFlow core/protobuf/meta_graph.proto; python/framework/meta_graph.py
  */

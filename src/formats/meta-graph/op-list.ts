@@ -1,6 +1,6 @@
 /**
- * @file Our OpDefs as OpDef messages, which a MetaGraph carries for the ops that it uses: an older or newer TensorFlow learns from them
- * what the writer's defaults were. Start at `strippedOpList`.
+ * @file Our OpDefs as OpDef messages, which a MetaGraph carries for the ops that it uses: an older or newer
+ * TensorFlow learns from them what the writer's defaults were. Start at `strippedOpList`.
  *
  * @see TensorFlow core/framework/op_def.proto; python/framework/meta_graph.py "stripped_op_list_for_graph"
  */

@@ -1,7 +1,8 @@
 /**
- * @file Messages as protobuf text, as Python's text_format prints them: one field a line, maps by key, `name { ... }`. The text format of
- * @bufbuild/protobuf prints `name: {`, knows no names of enums that our schemas declare as int32, and keeps maps unsorted; TensorFlow's
- * tools diff these files. Start at `formatMessage`.
+ * @file Messages as protobuf text, as Python's text_format prints them: one field a line, maps by key, `name
+ * { ... }`. The text format of
+ * @bufbuild/protobuf prints `name: {`, knows no names of enums that our schemas declare as int32, and keeps
+ *   maps unsorted; TensorFlow's tools diff these files. Start at `formatMessage`.
  *
  * @see https://protobuf.dev/reference/protobuf/textformat-spec/
  */
@@ -10,7 +11,9 @@ import { type DescField, type DescMessage, type MessageShape, ScalarType } from 
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { ENUM_FIELDS } from "../../proto/enums.ts";
 
-/** The text of a message. Fields that the schema does not know are left out, as protobuf's own printers do. */
+/**
+ * The text of a message. Fields that the schema does not know are left out, as protobuf's own printers do.
+ */
 export function formatMessage<D extends DescMessage>(schema: D, message: MessageShape<D>): string {
   const lines: string[] = [];
   printFields(reflect(schema, message) as ReflectMessage, "", lines);

@@ -1,6 +1,7 @@
 /**
- * @file Protobuf text to messages: `field: value`, `field { ... }`, `field < ... >`, `field: [a, b]`, maps as `key`/`value` messages,
- * enum names, comments. Unknown fields are errors, since a misspelt name would be lost. Start at `parseMessage`.
+ * @file Protobuf text to messages: `field: value`, `field { ... }`, `field < ... >`, `field: [a, b]`, maps as
+ * `key`/`value` messages, enum names, comments. Unknown fields are errors, since a misspelt name would be
+ * lost. Start at `parseMessage`.
  *
  * @see https://protobuf.dev/reference/protobuf/textformat-spec/
  */

@@ -1,4 +1,7 @@
-/** @file Protobuf text, token by token: names, numbers, quoted bytes, signs, with comments and space between. Start at `Scanner`. */
+/**
+ * @file Protobuf text, token by token: names, numbers, quoted bytes, signs, with comments and space between.
+ * Start at `Scanner`.
+ */
 
 import { VarscopeError } from "../../base/index.ts";
 
@@ -108,7 +111,10 @@ export class Scanner {
     this.pos = SPACE.lastIndex;
   }
 
-  /** What stands between quotes here. By hand: a pattern would keep a way back for each of millions of escapes. */
+  /**
+   * What stands between quotes here. By hand: a pattern would keep a way back for each of millions of
+   * escapes.
+   */
   private quoted(): string | undefined {
     const { text, pos } = this;
     const mark = text[pos];
@@ -138,7 +144,9 @@ export class Scanner {
     return to.slice(0, size);
   }
 
-  /** The bytes of the escape that `text` begins with (behind its backslash), and how much of it belongs to it. */
+  /**
+   * The bytes of the escape that `text` begins with (behind its backslash), and how much of it belongs to it.
+   */
   private escape(text: string): { bytes: Iterable<number>; length: number } {
     const [whole, octal, hex, short, long] = ESCAPE.exec(text) ?? [];
     if (whole === undefined) {
