@@ -16,7 +16,10 @@ export {
   REF_OFFSET,
 } from "./dtype.ts";
 export { type ErrorCode, type ErrorDetails, isVarscopeError, need, VarscopeError } from "./errors.ts";
+export { float8ToFloat, isFloat8 } from "./float8.ts";
 export { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat, roundHalfEven } from "./half.ts";
+export { formatTensor, type PrintOptions } from "./numpy.ts";
+export { formatBytes, formatScalar } from "./numpy-elements.ts";
 export {
   broadcastShapes,
   formatPyShape,

@@ -165,6 +165,7 @@ export function getElement(t: Tensor, index: number): Element {
   if (dtype === "float16") return halfToFloat(v as number);
   if (dtype === "bfloat16") return bfloat16ToFloat(v as number);
   if (dtype === "bool") return v !== 0;
+  if (dtype in SMALL_BITS) return fromSmall(dtype, v as number);
   if (perElement(dtype) === 2) return [data[2 * index] as number, data[2 * index + 1] as number];
   return v as Element;
 }
@@ -181,7 +182,16 @@ export function setElement(t: Tensor, index: number, value: Element): void {
     const [re, im] = Array.isArray(value) ? value : [Number(value), 0];
     data[2 * index] = re;
     data[2 * index + 1] = im;
-  } else data[index] = Number(value);
+  } else if (dtype in SMALL_BITS) data[index] = Number(value) & (2 ** SMALL_BITS[dtype]! - 1);
+  else data[index] = Number(value);
+}
+
+/** Bits of the dtypes that take a byte but not all of it; the upper bits are zero in files, also for negative numbers. */
+const SMALL_BITS: Partial<Record<DType, number>> = { int4: 4, uint4: 4, int2: 2, uint2: 2 };
+
+function fromSmall(dtype: DType, byte: number): number {
+  const unused = 32 - SMALL_BITS[dtype]!;
+  return DTYPES[dtype].kind === "int" ? (byte << unused) >> unused : (byte << unused) >>> unused;
 }
 
 const toBigInt = (value: Element): bigint =>
