@@ -8,10 +8,10 @@ const valuesOf = (x: Grad): Output => (isIndexedSlices(x) ? x.values : x);
 const like = <X extends Grad>(x: X, values: Output): X =>
   (isIndexedSlices(x) ? { ...(x as IndexedSlices), values } : values) as X;
 
-/** All axes of `x`, as Python's reductions make them: a Const "Const", or a range of the rank. */
-export function allAxes(x: Output): Output {
+/** All axes of `x`, as Python's reductions make them: a Const "Const", or a range of the rank where that is unknown or 0. */
+function allAxes(x: Output): Output {
   const { graph } = x;
-  if (x.shape === null) return range(graph, 0, rank(x));
+  if (!x.shape?.length) return range(graph, 0, rank(x));
   return graph.constant([...x.shape.keys()], { dtype: "int32", shape: [x.shape.length] });
 }
 

@@ -63,7 +63,7 @@ function debiasedUpdate(v: Variable, value: Output, rate: Output): Written {
   );
   const factor = graph.add("Sub", [1, power], { name: "sub" });
   const quotient = graph.add("RealDiv", [readAgain(biased, updated), factor], { name: "truediv" });
-  return writeVariable(v, "assign", quotient, { name: `${graph.namer.currentScope}/` });
+  return writeVariable(v, "assign", quotient, { name: `${graph.namer.currentScope}/`, useLocking: true });
 }
 
 /** TensorFlow reads a resource anew wherever the result of an assignment is used. */

@@ -1,0 +1,33 @@
+/** @file Layers and losses as functions on graphs, after tf.layers and tf.losses of TensorFlow 1. Start at layer.ts. */
+
+export { type BatchNormalizationOptions, batchNormalization } from "./batch-norm.ts";
+export {
+  type ConvOptions,
+  conv2d,
+  conv2dTranspose,
+  type DilatedConvOptions,
+  type SeparableConvOptions,
+  separableConv2d,
+} from "./conv.ts";
+export { type DenseOptions, type DropoutOptions, dense, dropout, type FlattenOptions, flatten } from "./dense.ts";
+export type { Activation, DataFormat, LayerOptions, Padding, Pair, WeightsOptions } from "./layer.ts";
+export {
+  getLosses,
+  getRegularizationLoss,
+  getTotalLoss,
+  type LossOptions,
+  meanSquaredError,
+  type Reduction,
+  softmaxCrossEntropy,
+  sparseSoftmaxCrossEntropy,
+} from "./losses.ts";
+export { moments, type NormalizeOptions, normalize } from "./moments.ts";
+export {
+  averagePooling2d,
+  type GlobalPoolingOptions,
+  globalAveragePooling2d,
+  globalMaxPooling2d,
+  maxPooling2d,
+  type PoolingOptions,
+} from "./pooling.ts";
+export { l1Regularizer, l2Regularizer } from "./regularizers.ts";
