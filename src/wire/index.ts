@@ -3,6 +3,7 @@
  * platform. Start at table.ts.
  */
 
+export { type NpyOptions, readNpy, writeNpy } from "./npy.ts";
 export {
   compareBytes,
   FOOTER_BYTES,
