@@ -22,11 +22,15 @@ import { shape, zerosLike } from "./pieces.ts";
 import {
   axesOf,
   checkWindow,
+  dimSizes,
   invalid,
   isSized,
   isSpatial,
   needRank,
   outputSize,
+  type Padding,
+  paddingAttrs,
+  type Sizes,
   shapeFrom,
   type WindowAttrs,
   windowed,
@@ -246,3 +250,45 @@ export const AvgPoolGrad = defineOp("AvgPoolGrad", {
     return [kernels.avgPoolGrad(image, grad, windowOf(attrs, kernelOf(attrs)))];
   },
 });
+
+export interface PoolOptions {
+  readonly padding: Padding;
+  readonly dataFormat?: "NHWC" | "NCHW"; // NHWC
+  readonly name?: string; // as TensorFlow's function of that name: MaxPool, MaxPool2d, AvgPool, AvgPool2D
+}
+
+function pooled(
+  type: string,
+  x: Output,
+  ksize: Sizes,
+  strides: Sizes,
+  options: PoolOptions,
+  name: string,
+): Output {
+  const { dataFormat = "NHWC" } = options;
+  const { padding, explicit_paddings } = paddingAttrs(options.padding);
+  const attrs = {
+    ksize: dimSizes(ksize, dataFormat, "ksize"),
+    strides: dimSizes(strides, dataFormat, "strides"),
+    padding,
+    data_format: dataFormat,
+    ...(type === "MaxPool" ? { explicit_paddings } : {}),
+  };
+  return x.graph.add(type, [x], { name: options.name ?? name, attrs });
+}
+
+/** Maximum of each window; `x` is an image of any real dtype. Named "MaxPool", as tf.compat.v1.nn.max_pool. */
+export const maxPool = (x: Output, ksize: Sizes, strides: Sizes, options: PoolOptions): Output =>
+  pooled("MaxPool", x, ksize, strides, options, "MaxPool");
+
+/** The same as tf.nn.max_pool2d: named "MaxPool2d". */
+export const maxPool2d = (x: Output, ksize: Sizes, strides: Sizes, options: PoolOptions): Output =>
+  pooled("MaxPool", x, ksize, strides, options, "MaxPool2d");
+
+/** Mean of each window over its real elements; `x` is a float image. Named "AvgPool". */
+export const avgPool = (x: Output, ksize: Sizes, strides: Sizes, options: PoolOptions): Output =>
+  pooled("AvgPool", x, ksize, strides, options, "AvgPool");
+
+/** The same as tf.nn.avg_pool2d: named "AvgPool2D". */
+export const avgPool2d = (x: Output, ksize: Sizes, strides: Sizes, options: PoolOptions): Output =>
+  pooled("AvgPool", x, ksize, strides, options, "AvgPool2D");

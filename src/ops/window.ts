@@ -182,3 +182,31 @@ export function shapeFrom(sizes: Spec, rank: number): Shape {
   if (length !== rank) throw invalid(`Shape must be rank ${rank} but is rank ${length}`);
   return sizes.partial ?? new Array<null>(rank).fill(null);
 }
+
+/** Padding as public functions take it: a word, or [before, after] of each dim. */
+export type Padding = "SAME" | "VALID" | readonly (readonly [number, number])[];
+
+/** One number for height and width, one for each, or one for each dim of the image. */
+export type Sizes = number | readonly number[];
+
+/** @throws VarscopeError INVALID_ARGUMENT - explicit padding not of four pairs */
+export function paddingAttrs(padding: Padding): { padding: string; explicit_paddings: number[] } {
+  if (typeof padding === "string") return { padding, explicit_paddings: [] };
+  if (padding.length !== 4 || padding.some((p) => p.length !== 2)) {
+    throw invalid(`explicit padding must have four pairs, got ${JSON.stringify(padding)}`);
+  }
+  return { padding: "EXPLICIT", explicit_paddings: padding.flat() };
+}
+
+/** Sizes for all four dims. @throws VarscopeError INVALID_ARGUMENT - a list of 3 or more than 4 */
+export function dimSizes(sizes: Sizes, format: string, name: string): number[] {
+  const list = typeof sizes === "number" ? [sizes] : [...sizes];
+  if (list.length === 4) return list;
+  if (list.length !== 1 && list.length !== 2) {
+    throw invalid(
+      `${name} should be of length 1, 2 or 4. Received: ${name}=[${list}] of length ${list.length}`,
+    );
+  }
+  const [h, w] = [list[0]!, list[list.length - 1]!];
+  return imageShape(format, 1, h, w, 1);
+}
