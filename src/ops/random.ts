@@ -8,6 +8,7 @@
 
 import {
   type DType,
+  formatShape,
   type Shape,
   sizeOf,
   type Tensor,
@@ -102,10 +103,14 @@ function bound(t: Tensor, name: string): bigint {
   return BigInt(t.data[0] as number | bigint);
 }
 
-function scalarBounds({ minval, maxval }: { minval: Spec; maxval: Spec }): void {
-  for (const { shape } of [minval, maxval]) {
+function scalarBounds(inputs: { minval: Spec; maxval: Spec }): void {
+  for (const name of ["minval", "maxval"] as const) {
+    const { shape } = inputs[name];
     if (shape === null || shape.length === 0) continue;
-    throw new VarscopeError("INVALID_ARGUMENT", `Shape must be rank 0 but is rank ${shape.length}`);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `${name} must be a scalar; got a tensor of shape ${formatShape(shape)}`,
+    );
   }
 }
 
@@ -158,12 +163,13 @@ function seedPair(seed: Tensor): SeedPair {
   return [...(seed.data as Int32Array)] as SeedPair;
 }
 
-function checkSeed(seed: Spec): void {
-  if (seed.shape === null || (seed.shape.length === 1 && [2, null].includes(seed.shape[0]!))) return;
-  throw new VarscopeError(
-    "INVALID_ARGUMENT",
-    `seed must have shape [2], not [${seed.shape.map((d) => d ?? "?")}]`,
-  );
+function checkSeed({ shape }: Spec): void {
+  if (shape === null) return;
+  if (shape.length !== 1)
+    throw new VarscopeError("INVALID_ARGUMENT", `Shape must be rank 1 but is rank ${shape.length}`);
+  if (shape[0] !== null && shape[0] !== 2) {
+    throw new VarscopeError("INVALID_ARGUMENT", `Dimension must be 2 but is ${shape[0]}`);
+  }
 }
 
 const seedType = attr.typeOr("int64", "int32", "int64");

@@ -161,7 +161,7 @@ export const Assign = defineOp("Assign", {
   },
   allowsUninitialized: true,
   infer: ({ ref, value }, attrs) => [
-    { shape: attrs.validate_shape ? assignedShape(ref.shape, value.shape) : value.shape },
+    { shape: attrs.validate_shape ? assignedShape(ref.shape, value.shape, mismatch) : value.shape },
   ],
   grad: NO_GRADIENT,
   access: { ref: "write" },
@@ -183,14 +183,22 @@ const mismatch = (lhs: Shape | null, rhs: Shape | null): string =>
   `Assign requires shapes of both tensors to match. lhs shape= ${formatShape(lhs)} rhs shape= ${formatShape(rhs)}`;
 
 /** TensorFlow says one sentence while building and another while running; a plan may learn shapes in between, so both are said. */
-function assignedShape(lhs: Shape | null, rhs: Shape | null): Shape | null {
+function assignedShape(lhs: Shape | null, rhs: Shape | null, sentence: typeof mismatch): Shape | null {
   try {
     return mergeShapes(lhs, rhs);
   } catch (e) {
     if (!isVarscopeError(e)) throw e;
-    throw new VarscopeError(e.code, `${mismatch(lhs, rhs)}: ${e.what}`, { cause: e });
+    throw new VarscopeError(e.code, `${sentence(lhs, rhs)}: ${e.what}`, { cause: e });
   }
 }
+
+const wrongShape: typeof mismatch = (lhs, rhs) =>
+  `Trying to assign to variable with tensor with wrong shape. Expected ${formatShape(lhs)} got ${formatShape(rhs)}`;
+
+const wrongSize: typeof mismatch = () => "Parameters and update must be the same size";
+
+const wrongUpdate: typeof mismatch = (lhs, rhs) =>
+  `Cannot update variable with shape ${formatShape(lhs)} using a Tensor with shape ${formatShape(rhs)}, shapes must be equal.`;
 
 /**
  * variable = value, of a resource variable. TensorFlow lets a value of another shape pass where it learns the shape only while
@@ -203,7 +211,7 @@ export const AssignVariableOp = defineOp("AssignVariableOp", {
   outputs: {},
   attrs: { dtype: attr.type(), validate_shape: attr.bool({ default: false }) },
   stateful: true,
-  infer: checkedHandle,
+  infer: checkedHandle(wrongShape),
   grad: NO_GRADIENT,
   access: { resource: "write" },
   lower: () => [],
@@ -213,18 +221,17 @@ export const AssignVariableOp = defineOp("AssignVariableOp", {
   updateHost: ({ value }, _, op) => {
     const shape = op.inputs[0]!.handle?.shape ?? null;
     if (!isCompatible(shape, value.shape)) {
-      throw new VarscopeError(
-        "INVALID_ARGUMENT",
-        `Trying to assign to variable with tensor with wrong shape. Expected ${formatShape(shape)} got ${formatShape(value.shape)}`,
-      );
+      throw new VarscopeError("INVALID_ARGUMENT", wrongShape(shape, value.shape));
     }
     return { resource: value };
   },
 });
 
-function checkedHandle(inputs: { resource: Spec; value: Spec }, { dtype }: { dtype: DType }): readonly [] {
-  mergeShapes(handleOf(inputs.resource, dtype).shape, inputs.value.shape);
-  return [];
+function checkedHandle(sentence: typeof mismatch) {
+  return (inputs: { resource: Spec; value: Spec }, { dtype }: { dtype: DType }): readonly [] => {
+    assignedShape(handleOf(inputs.resource, dtype).shape, inputs.value.shape, sentence);
+    return [];
+  };
 }
 
 const sumAttrs = { T: attr.type(...NUMBER_TYPES), use_locking: attr.bool({ default: false }) };
@@ -235,7 +242,7 @@ function refSum(type: "AssignAdd" | "AssignSub") {
     inputs: { ref: "ref(T)", value: "T" },
     outputs: { output_ref: "ref(T)" },
     attrs: sumAttrs,
-    infer: ({ ref, value }) => [{ shape: mergeShapes(ref.shape, value.shape) }],
+    infer: ({ ref, value }) => [{ shape: assignedShape(ref.shape, value.shape, wrongSize) }],
     grad: NO_GRADIENT,
     access: { ref: "update" },
     lower: IS_REF,
@@ -243,7 +250,7 @@ function refSum(type: "AssignAdd" | "AssignSub") {
     host: IS_REF,
     update: (onnx, { ref, value }) => ({ ref: onnx.map(node, [ref, value]) }),
     updateHost: ({ ref, value }) => {
-      requireSameShape(ref, value, "Parameters and update must be the same size");
+      requireSameShape(ref, value, wrongSize);
       return { ref: addTo(ref, value, kind) };
     },
   });
@@ -262,7 +269,7 @@ function resourceSum(type: "AssignAddVariableOp" | "AssignSubVariableOp") {
     outputs: {},
     attrs: { dtype: attr.type() },
     stateful: true,
-    infer: checkedHandle,
+    infer: checkedHandle(wrongUpdate),
     grad: NO_GRADIENT,
     access: { resource: "update" },
     lower: () => [],
@@ -276,11 +283,7 @@ function resourceSum(type: "AssignAddVariableOp" | "AssignSubVariableOp") {
           `'${op.type}' needs numbers, the variable holds ${dtype}`,
         );
       }
-      requireSameShape(
-        resource,
-        value,
-        `Cannot update variable with shape [${resource.shape}] using a Tensor with shape [${value.shape}], shapes must be equal.`,
-      );
+      requireSameShape(resource, value, wrongUpdate);
       return { resource: addTo(resource, value, kind) };
     },
   });
@@ -292,8 +295,9 @@ export const AssignAddVariableOp = resourceSum("AssignAddVariableOp");
 /** variable -= value, of a resource variable. @see TensorFlow core/ops/resource_variable_ops.cc "AssignSubVariableOp" */
 export const AssignSubVariableOp = resourceSum("AssignSubVariableOp");
 
-function requireSameShape(a: Tensor, b: Tensor, what: string): void {
-  if (a.shape.join() !== b.shape.join()) throw new VarscopeError("INVALID_ARGUMENT", what);
+function requireSameShape(a: Tensor, b: Tensor, sentence: typeof mismatch): void {
+  if (a.shape.join() !== b.shape.join())
+    throw new VarscopeError("INVALID_ARGUMENT", sentence(a.shape, b.shape));
 }
 
 const PROBED = absent("the session knows which variables have a value");

@@ -71,8 +71,9 @@ async function checkHost({ type, test, golden }: Subject): Promise<void> {
       );
     }
   }
-  if (isAbsent(def.host) || golden.outputs === undefined) {
-    if (isAbsent(def.host) && isAbsent(def.lower)) return;
+  if (golden.outputs === undefined) return;
+  if (isAbsent(def.host)) {
+    if (isAbsent(def.lower)) return;
     if (!isAbsent(def.lower) && def.lowers?.(built.op.attrs as never, specsOf(built) as never) !== false)
       return;
     fail(`neither host kernel nor lowering for ${built.op.inputs.map((x) => x.dtype)}`);
