@@ -71,8 +71,12 @@ try {
     theirs.restore.push(restore);
   }
   console.log(`save on disk      ${speed(times.save)}   (waits for the disk, as we do by default)`);
-  console.log(`save in cache     ${speed(times.cached)}   TensorFlow ${python ? speed(theirs.save) : "not found"}`);
-  console.log(`restore           ${speed(times.restore)}   TensorFlow ${python ? speed(theirs.restore) : "not found"}`);
+  console.log(
+    `save in cache     ${speed(times.cached)}   TensorFlow ${python ? speed(theirs.save) : "not found"}`,
+  );
+  console.log(
+    `restore           ${speed(times.restore)}   TensorFlow ${python ? speed(theirs.restore) : "not found"}`,
+  );
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -37,12 +37,13 @@ export async function* gathered(chunks: Chunks, most: number): AsyncGenerator<Ui
   let held = new Uint8Array(0);
   let used = 0;
   for await (const chunk of chunks) {
-    if (used > 0 && used + chunk.length > held.length) {
+    const small = chunk.length < SMALL_BYTES;
+    if (used > 0 && !(small && used + chunk.length <= held.length)) {
       yield held.subarray(0, used);
       held = new Uint8Array(0); // the one before is being written
       used = 0;
     }
-    if (chunk.length < SMALL_BYTES) {
+    if (small) {
       if (held.length === 0) held = new Uint8Array(16 * SMALL_BYTES);
       held.set(chunk, used);
       used += chunk.length;
