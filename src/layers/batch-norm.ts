@@ -91,7 +91,8 @@ function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
       ? [x.shape![axes[0]!]!]
       : [...Array(rank).keys()].map((i) => (axes.includes(i) ? x.shape![i]! : 1));
   const dtype: DType = x.dtype === "float16" || x.dtype === "bfloat16" ? "float32" : x.dtype;
-  const constant = (value: number): Output | null => (fused ? l.graph.constant(value, { dtype, shape }) : null);
+  const constant = (value: number): Output | null =>
+    fused ? l.graph.constant(value, { dtype, shape }) : null;
   const gamma =
     o.scale === false
       ? constant(1)
@@ -130,9 +131,12 @@ function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
 function refuseAbsent(o: BatchNormalizationOptions): void {
   const given = o as { readonly renorm?: unknown; readonly virtualBatchSize?: unknown };
   const at = o.name ?? "batch_normalization";
-  if (given.renorm) throw new VarscopeError("UNIMPLEMENTED", "batch renormalization (renorm) is not supported", { at });
+  if (given.renorm)
+    throw new VarscopeError("UNIMPLEMENTED", "batch renormalization (renorm) is not supported", { at });
   if (given.virtualBatchSize !== undefined && given.virtualBatchSize !== null) {
-    throw new VarscopeError("UNIMPLEMENTED", "virtual batches (virtual_batch_size) are not supported", { at });
+    throw new VarscopeError("UNIMPLEMENTED", "virtual batches (virtual_batch_size) are not supported", {
+      at,
+    });
   }
 }
 
@@ -144,10 +148,12 @@ function axesOf(x: Output, o: BatchNormalizationOptions): number[] {
   if (shape === null) return fail("Input has undefined rank");
   const given = o.axis ?? -1;
   const axes = (typeof given === "number" ? [given] : [...given]).map((a) => (a < 0 ? a + shape.length : a));
-  for (const a of axes) if (a < 0 || a >= shape.length) fail(`Invalid axis: ${a}; x has rank ${shape.length}`);
+  for (const a of axes)
+    if (a < 0 || a >= shape.length) fail(`Invalid axis: ${a}; x has rank ${shape.length}`);
   if (new Set(axes).size !== axes.length) fail(`Duplicate axis: ${axes.join(", ")}`);
   for (const a of axes) {
-    if (shape[a] === null) fail(`Input has undefined \`axis\` dimension: axis ${a} of ${JSON.stringify(shape)}`);
+    if (shape[a] === null)
+      fail(`Input has undefined \`axis\` dimension: axis ${a} of ${JSON.stringify(shape)}`);
   }
   return axes;
 }
@@ -156,7 +162,11 @@ function axesOf(x: Output, o: BatchNormalizationOptions): number[] {
 function isFused(x: Output, axes: readonly number[], o: BatchNormalizationOptions): boolean {
   if (o.fused === false) return false;
   if (o.fused === true && axes.length > 1) {
-    throw new VarscopeError("INVALID_ARGUMENT", "Passing `fused=True` is only supported when a single axis is given", { at: x.name });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      "Passing `fused=True` is only supported when a single axis is given",
+      { at: x.name },
+    );
   }
   if (x.shape!.length !== 4 || axes.length !== 1) return false;
   if (axes[0] === 1 || axes[0] === 3) return true;
@@ -181,14 +191,19 @@ function fusedNorm(l: Layer, x: Output, norm: Norm, o: BatchNormalizationOptions
   const train = (): Output[] => {
     const [gamma, beta] = [read(norm.gamma), read(norm.beta)];
     const none = [g.constant([], { shape: [0] }), g.constant([], { shape: [0] })];
-    return three(g.addOp("FusedBatchNormV3", [x, gamma, beta, ...none], { attrs: { ...attrs, is_training: true } }));
+    return three(
+      g.addOp("FusedBatchNormV3", [x, gamma, beta, ...none], { attrs: { ...attrs, is_training: true } }),
+    );
   };
   const infer = (): Output[] => {
     const [gamma, beta] = [read(norm.gamma), read(norm.beta)];
     return g.nameScope("FusedBatchNormV3", (name) => {
       const moving = [norm.movingMean.value(), norm.movingVariance.value()];
       return three(
-        g.addOp("FusedBatchNormV3", [x, gamma, beta, ...moving], { name, attrs: { ...attrs, is_training: false } }),
+        g.addOp("FusedBatchNormV3", [x, gamma, beta, ...moving], {
+          name,
+          attrs: { ...attrs, is_training: false },
+        }),
       );
     });
   };

@@ -6,7 +6,14 @@
 
 import { mergeShapes, type Shape, VarscopeError } from "../base/index.ts";
 import { type Graph, Output } from "../graph/index.ts";
-import { addOpWith, addWith, type Initializer, type Regularizer, type Variable, zerosInitializer } from "../variables/index.ts";
+import {
+  addOpWith,
+  addWith,
+  type Initializer,
+  type Regularizer,
+  type Variable,
+  zerosInitializer,
+} from "../variables/index.ts";
 import {
   type Activation,
   type DataFormat,
@@ -59,7 +66,6 @@ const kernelOptions = (o: ConvOptions) => ({
 export function finish(
   l: Layer,
   y: Output,
-  units: number,
   options: Omit<ConvOptions, "strides" | "padding">,
   bias: Variable | null,
 ): Output {
@@ -91,14 +97,31 @@ const channelsOf = (x: Output, format: DataFormat): number =>
  * @param x - float [batch, h, w, in] (NCHW where channels come first)
  * @throws VarscopeError INVALID_ARGUMENT - the channels are not known
  */
-export function conv2d(x: Output, filters: number, kernelSize: Pair, options: DilatedConvOptions = {}): Output {
+export function conv2d(
+  x: Output,
+  filters: number,
+  kernelSize: Pair,
+  options: DilatedConvOptions = {},
+): Output {
   const { dataFormat = "channels_last", padding = "valid" } = options;
-  const [strides, dilation, size] = [options.strides ?? 1, options.dilationRate ?? 1, kernelSize].map(pairOf) as Sizes;
+  const [strides, dilation, size] = [options.strides ?? 1, options.dilationRate ?? 1, kernelSize].map(
+    pairOf,
+  ) as Sizes;
   const isDilated = dilation.some((d) => d !== 1);
-  if (isDilated && strides.some((s) => s !== 1)) {
-    throw new VarscopeError("INVALID_ARGUMENT", "strides > 1 not supported in conjunction with dilation_rate > 1", {
+  if (isDilated && dataFormat === "channels_first") {
+    throw new VarscopeError("UNIMPLEMENTED", "a dilated convolution with channels first", {
       at: options.name ?? "conv2d",
+      hint: "put the channels last",
     });
+  }
+  if (isDilated && strides.some((s) => s !== 1)) {
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      "strides > 1 not supported in conjunction with dilation_rate > 1",
+      {
+        at: options.name ?? "conv2d",
+      },
+    );
   }
   return layer(x, "conv2d", options, (l) => {
     const shape = [...size, channelsOf(x, dataFormat), filters];
@@ -110,9 +133,9 @@ export function conv2d(x: Output, filters: number, kernelSize: Pair, options: Di
       data_format: tfFormat(dataFormat),
     };
     const y = isDilated
-      ? dilated(x, kernel, shape, dilation, padding, dataFormat)
+      ? dilated(x, kernel, shape, dilation, padding)
       : addWith(l.graph, "Conv2D", [x, kernel], { attrs });
-    return finish(l, y, filters, options, bias);
+    return finish(l, y, options, bias);
   });
 }
 
@@ -129,11 +152,9 @@ function dilated(
   shape: readonly number[],
   rate: readonly [number, number],
   padding: Padding,
-  dataFormat: DataFormat,
 ): Output {
   const g = x.graph;
-  const spatial = dataFormat === "channels_last" ? [1, 2] : [2, 3];
-  const dims = spatial.map((axis) => x.shape![axis] ?? null);
+  const dims = [1, 2].map((axis) => x.shape![axis] ?? null);
   if (dims.some((d) => d === null)) {
     throw new VarscopeError("UNIMPLEMENTED", "a dilated convolution of images whose size is not known", {
       at: x.name,
@@ -154,19 +175,14 @@ function dilated(
       ints(pads, "paddings");
       ints(crops, "crops");
     });
-    const block = [...rate, ...(dataFormat === "channels_first" ? [] : [])];
     const space = g.nameScope("SpaceToBatchND", (name) => {
-      const inputs = [x, ints(block, "block_shape"), ints(pads, "paddings")];
+      const inputs = [x, ints([...rate], "block_shape"), ints(pads, "paddings")];
       return g.add("SpaceToBatchND", inputs, { name });
     });
-    const attrs = {
-      strides: [1, 1, 1, 1],
-      padding: "VALID",
-      data_format: tfFormat(dataFormat),
-    };
+    const attrs = { strides: [1, 1, 1, 1], padding: "VALID" };
     const y = readInside(g, scope, kernel, (w) => g.add("Conv2D", [space, w], { name: scope, attrs }));
     return g.nameScope("BatchToSpaceND", (name) =>
-      g.add("BatchToSpaceND", [y, ints(block, "block_shape"), ints(crops, "crops")], { name }),
+      g.add("BatchToSpaceND", [y, ints([...rate], "block_shape"), ints(crops, "crops")], { name }),
     );
   });
 }
@@ -199,7 +215,8 @@ function spaceToBatchPads(
   };
 }
 
-export interface SeparableConvOptions extends Omit<DilatedConvOptions, "kernelInitializer" | "kernelRegularizer" | "kernelConstraint"> {
+export interface SeparableConvOptions
+  extends Omit<DilatedConvOptions, "kernelInitializer" | "kernelRegularizer" | "kernelConstraint"> {
   /** outputs of the depthwise convolution for each channel: 1 */
   readonly depthMultiplier?: number;
   readonly depthwiseInitializer?: Initializer;
@@ -212,11 +229,20 @@ export interface SeparableConvOptions extends Omit<DilatedConvOptions, "kernelIn
  * A convolution for each channel, then one of 1x1 over all: variables `depthwise_kernel` [kh, kw, in, multiplier], `pointwise_kernel`
  * [1, 1, in · multiplier, filters], `bias`.
  */
-export function separableConv2d(x: Output, filters: number, kernelSize: Pair, options: SeparableConvOptions = {}): Output {
+export function separableConv2d(
+  x: Output,
+  filters: number,
+  kernelSize: Pair,
+  options: SeparableConvOptions = {},
+): Output {
   const { dataFormat = "channels_last", padding = "valid", depthMultiplier = 1 } = options;
-  const [strides, dilation, size] = [options.strides ?? 1, options.dilationRate ?? 1, kernelSize].map(pairOf) as Sizes;
+  const [strides, dilation, size] = [options.strides ?? 1, options.dilationRate ?? 1, kernelSize].map(
+    pairOf,
+  ) as Sizes;
   if (dilation.some((d) => d !== 1)) {
-    throw new VarscopeError("UNIMPLEMENTED", "separableConv2d with dilation", { at: options.name ?? "separable_conv2d" });
+    throw new VarscopeError("UNIMPLEMENTED", "separableConv2d with dilation", {
+      at: options.name ?? "separable_conv2d",
+    });
   }
   return layer(x, "separable_conv2d", options, (l) => {
     const { graph: g } = l;
@@ -239,9 +265,12 @@ export function separableConv2d(x: Output, filters: number, kernelSize: Pair, op
       g.constant([...dilation], { dtype: "int32", name: "dilation_rate" });
       const attrs = { strides: spread(strides, dataFormat), padding: padding.toUpperCase(), ...format };
       const each = g.add("DepthwiseConv2dNative", [x, deep], { name: "depthwise", attrs });
-      return g.add("Conv2D", [each, wide], { name: scope, attrs: { strides: [1, 1, 1, 1], padding: "VALID", ...format } });
+      return g.add("Conv2D", [each, wide], {
+        name: scope,
+        attrs: { strides: [1, 1, 1, 1], padding: "VALID", ...format },
+      });
     });
-    return finish(l, y, filters, options, bias);
+    return finish(l, y, options, bias);
   });
 }
 
@@ -249,20 +278,34 @@ export function separableConv2d(x: Output, filters: number, kernelSize: Pair, op
  * The transpose of a convolution: makes images larger. Variables `kernel` [kh, kw, filters, in] and `bias`. "same" gives h · stride,
  * "valid" h · stride + max(kh - stride, 0).
  */
-export function conv2dTranspose(x: Output, filters: number, kernelSize: Pair, options: ConvOptions = {}): Output {
+export function conv2dTranspose(
+  x: Output,
+  filters: number,
+  kernelSize: Pair,
+  options: ConvOptions = {},
+): Output {
   const { dataFormat = "channels_last", padding = "valid" } = options;
-  const [strides, , size] = [options.strides ?? 1, 1, kernelSize].map(pairOf as (p: Pair | number) => readonly [number, number]) as Sizes;
+  const [strides, , size] = [options.strides ?? 1, 1, kernelSize].map(
+    pairOf as (p: Pair | number) => readonly [number, number],
+  ) as Sizes;
   return layer(x, "conv2d_transpose", options, (l) => {
     const { graph: g } = l;
     const shape = [...size, filters, channelsOf(x, dataFormat)];
     const kernel = l.weight("kernel", shape, kernelOptions(options));
     const bias = biasOf(l, filters, options);
     const outDims = largerShape(x, filters, size, strides, padding, dataFormat);
-    const attrs = { strides: spread(strides, dataFormat), padding: padding.toUpperCase(), data_format: tfFormat(dataFormat) };
-    const op = addOpWith(g, "Conv2DBackpropInput", [outDims.tensor, kernel, x], { name: "conv2d_transpose", attrs });
+    const attrs = {
+      strides: spread(strides, dataFormat),
+      padding: padding.toUpperCase(),
+      data_format: tfFormat(dataFormat),
+    };
+    const op = addOpWith(g, "Conv2DBackpropInput", [outDims.tensor, kernel, x], {
+      name: "conv2d_transpose",
+      attrs,
+    });
     const y = op.output(0);
     y.shape = mergeShapes(y.shape, outDims.shape);
-    return finish(l, y, filters, options, bias);
+    return finish(l, y, options, bias);
   });
 }
 
@@ -291,9 +334,12 @@ function largerShape(
     const scaled = g.add("Mul", [d, strides[i]!], { name: "mul" });
     return more === null ? scaled : g.add("AddV2", [scaled, more], { name: "add" });
   });
-  const all: (number | Output)[] = dataFormat === "channels_last" ? [batch, ...larger, filters] : [batch, filters, ...larger];
+  const all: (number | Output)[] =
+    dataFormat === "channels_last" ? [batch, ...larger, filters] : [batch, filters, ...larger];
   const tensor = g.nameScope("stack", (scope) => {
-    const items = all.map((d, i) => (d instanceof Output ? d : g.constant(d, { dtype: "int32", name: String(i) })));
+    const items = all.map((d, i) =>
+      d instanceof Output ? d : g.constant(d, { dtype: "int32", name: String(i) }),
+    );
     return g.add("Pack", [items], { name: scope });
   });
   g.nameScope("strided_slice", (scope) => {

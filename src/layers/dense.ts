@@ -5,7 +5,7 @@
  */
 
 import { mergeShapes, VarscopeError } from "../base/index.ts";
-import { Output, smartCond } from "../graph/index.ts";
+import { type Output, smartCond } from "../graph/index.ts";
 import { randomUniform } from "../ops/index.ts";
 import { addWith, type Variable } from "../variables/index.ts";
 import { biasOf, type ConvOptions, finish } from "./conv.ts";
@@ -29,7 +29,7 @@ export function dense(x: Output, units: number, options: DenseOptions = {}): Out
     });
     const bias = biasOf(l, units, options);
     const y = x.shape!.length === 2 ? addWith(l.graph, "MatMul", [x, kernel]) : tensordot(x, kernel, units);
-    return finish(l, y, units, options, bias);
+    return finish(l, y, options, bias);
   });
 }
 
@@ -69,7 +69,11 @@ function tensordot(x: Output, kernel: Variable, units: number): Output {
 }
 
 const named = (v: Variable, scope: string): Output =>
-  v.graph.colocateWith(null, () => v.graph.add("ReadVariableOp", [v.handle], { name: scope, attrs: { dtype: v.dtype } }), true);
+  v.graph.colocateWith(
+    null,
+    () => v.graph.add("ReadVariableOp", [v.handle], { name: scope, attrs: { dtype: v.dtype } }),
+    true,
+  );
 
 export interface DropoutOptions extends LayerOptions {
   /** drops in training; otherwise x as it is: false */

@@ -9,7 +9,14 @@ export {
   type SeparableConvOptions,
   separableConv2d,
 } from "./conv.ts";
-export { type DenseOptions, type DropoutOptions, dense, dropout, type FlattenOptions, flatten } from "./dense.ts";
+export {
+  type DenseOptions,
+  type DropoutOptions,
+  dense,
+  dropout,
+  type FlattenOptions,
+  flatten,
+} from "./dense.ts";
 export type { Activation, DataFormat, LayerOptions, Padding, Pair, WeightsOptions } from "./layer.ts";
 export {
   getLosses,

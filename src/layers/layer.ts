@@ -58,12 +58,7 @@ export interface Layer {
 }
 
 /** Runs `body` as a layer of `x`: `baseName` is used, made unique, where the options give no name. */
-export function layer<R>(
-  x: Output,
-  baseName: string,
-  options: WeightsOptions,
-  body: (layer: Layer) => R,
-): R {
+export function layer<R>(x: Output, baseName: string, options: WeightsOptions, body: (layer: Layer) => R): R {
   const { graph } = x;
   const { trainable = true, reuse = null } = options;
   const scope = openScope(graph, baseName, options);
@@ -128,9 +123,13 @@ export function needDim(x: Output, axis: number, rank: number | null, what: stri
   const { shape } = x;
   const text = shape === null ? "<unknown>" : `(${shape.map((d) => d ?? "None").join(", ")})`;
   if (shape === null || (rank !== null && shape.length !== rank)) {
-    throw new VarscopeError("INVALID_ARGUMENT", `Inputs should have rank ${rank ?? "at least 2"}. Received input shape: ${text}`, {
-      at: x.name,
-    });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Inputs should have rank ${rank ?? "at least 2"}. Received input shape: ${text}`,
+      {
+        at: x.name,
+      },
+    );
   }
   const size = shape.at(axis) ?? null;
   if (size !== null) return size;

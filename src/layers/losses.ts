@@ -112,10 +112,15 @@ function labelsFor(labels: Output, logits: Output): Output {
 
 function needSameShape(a: Output, b: Output): void {
   if (isCompatible(a.shape, b.shape)) return;
-  const text = (s: Shape | null): string => (s === null ? "<unknown>" : `(${s.map((d) => d ?? "None").join(", ")})`);
-  throw new VarscopeError("INVALID_ARGUMENT", `Shapes ${text(a.shape)} and ${text(b.shape)} are incompatible`, {
-    at: a.name,
-  });
+  const text = (s: Shape | null): string =>
+    s === null ? "<unknown>" : `(${s.map((d) => d ?? "None").join(", ")})`;
+  throw new VarscopeError(
+    "INVALID_ARGUMENT",
+    `Shapes ${text(a.shape)} and ${text(b.shape)} are incompatible`,
+    {
+      at: a.name,
+    },
+  );
 }
 
 /** A loss per example with weights, reduced to one number and added to the collection. `scope`: the loss's name scope, with its slash. */
@@ -178,7 +183,11 @@ function numPresent(losses: Output, weights: Output): Output {
       : g.add("ZerosLike", [weights], { name: "zeros_like" });
     const present = g.add("Select", [isZero, absent, ones(weights)]);
     const spread = g.nameScope("broadcast_weights", (name) => {
-      if (isStatic(present.shape) && isStatic(losses.shape) && sizeOf(present.shape) === sizeOf(losses.shape)) {
+      if (
+        isStatic(present.shape) &&
+        isStatic(losses.shape) &&
+        sizeOf(present.shape) === sizeOf(losses.shape)
+      ) {
         return present;
       }
       const check = assertBroadcastable(g, present, losses);
@@ -213,9 +222,12 @@ function assertBroadcastable(g: Graph, given: number | Output, values: Output) {
     const [w, v] = [weights.shape, values.shape];
     if (w?.length === 0) return g.addOp("NoOp", [], { name: "static_scalar_check_success" });
     if (w === null || v === null) {
-      throw new VarscopeError("UNIMPLEMENTED", "weights and losses whose ranks are not known", { at: weights.name });
+      throw new VarscopeError("UNIMPLEMENTED", "weights and losses whose ranks are not known", {
+        at: weights.name,
+      });
     }
-    const fits = w.length === v.length && w.every((d, i) => d === 1 || d === null || v[i] === null || d === v[i]);
+    const fits =
+      w.length === v.length && w.every((d, i) => d === 1 || d === null || v[i] === null || d === v[i]);
     if (fits) return g.addOp("NoOp", [], { name: "static_dims_check_success" });
     const text = (s: Shape): string => `(${s.map((d) => d ?? "None").join(", ")})`;
     throw new VarscopeError(
@@ -239,14 +251,23 @@ export function getRegularizationLoss(graph: Graph, name = "total_regularization
 /** Sum of all losses and (unless told not to) regularization losses. @throws VarscopeError INVALID_ARGUMENT - there are none */
 export function getTotalLoss(
   graph: Graph,
-  options: { readonly addRegularizationLosses?: boolean; readonly name?: string; readonly scope?: string } = {},
+  options: {
+    readonly addRegularizationLosses?: boolean;
+    readonly name?: string;
+    readonly scope?: string;
+  } = {},
 ): Output {
   const { addRegularizationLosses = true, name = "total_loss", scope } = options;
-  const losses = [...getLosses(graph, scope), ...(addRegularizationLosses ? regularizationLosses(graph, scope) : [])];
+  const losses = [
+    ...getLosses(graph, scope),
+    ...(addRegularizationLosses ? regularizationLosses(graph, scope) : []),
+  ];
   if (losses.length === 0) {
     throw new VarscopeError("INVALID_ARGUMENT", "the graph has no losses to add up", {
       hint: "losses are in the collections 'losses' and 'regularization_losses'",
     });
   }
-  return losses.length === 1 ? graph.add("Identity", [losses[0]!], { name }) : graph.add("AddN", [losses], { name });
+  return losses.length === 1
+    ? graph.add("Identity", [losses[0]!], { name })
+    : graph.add("AddN", [losses], { name });
 }

@@ -17,7 +17,11 @@ export function moments(
     const y = x.dtype === "float16" ? cast(x, "float32") : x;
     const mean = (of: Output, name: string): Output =>
       g.nameScope(name, (scope) => {
-        const over = g.constant([...axes], { dtype: "int32", shape: [axes.length], name: "reduction_indices" });
+        const over = g.constant([...axes], {
+          dtype: "int32",
+          shape: [axes.length],
+          name: "reduction_indices",
+        });
         return g.add("Mean", [of, over], { name: scope, attrs: { keep_dims: true } });
       });
     const center = mean(y, "mean");

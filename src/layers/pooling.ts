@@ -43,8 +43,12 @@ function pool(
 }
 
 /** The largest of each window. @param x - [batch, h, w, channels] */
-export const maxPooling2d = (x: Output, poolSize: Pair, strides: Pair, options: PoolingOptions = {}): Output =>
-  pool("MaxPool", "max_pooling2d", x, poolSize, strides, options);
+export const maxPooling2d = (
+  x: Output,
+  poolSize: Pair,
+  strides: Pair,
+  options: PoolingOptions = {},
+): Output => pool("MaxPool", "max_pooling2d", x, poolSize, strides, options);
 
 /** The mean of each window; padding does not count. @param x - [batch, h, w, channels] */
 export const averagePooling2d = (

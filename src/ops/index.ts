@@ -8,6 +8,7 @@ import * as activation from "./activation.ts";
 import * as activationGrad from "./activation-grad.ts";
 import * as arithmetic from "./arithmetic.ts";
 import * as arrange from "./arrange.ts";
+import * as assert from "./assert.ts";
 import * as bits from "./bits.ts";
 import * as broadcast from "./broadcast.ts";
 import * as checkpoint from "./checkpoint.ts";
@@ -35,6 +36,7 @@ import * as sequence from "./sequence.ts";
 import * as shape from "./shape.ts";
 import * as slice from "./slice.ts";
 import * as source from "./source.ts";
+import * as space from "./space.ts";
 import * as special from "./special.ts";
 import * as state from "./state.ts";
 import * as stateRows from "./state-rows.ts";
@@ -47,10 +49,12 @@ import * as unary from "./unary.ts";
 
 /** Every op that varscope knows, by type. */
 export const CORE_OPS = registry(
+  space,
   activation,
   activationGrad,
   arithmetic,
   arrange,
+  assert,
   bits,
   broadcast,
   checkpoint,
@@ -120,6 +124,7 @@ export {
   notEqual,
 } from "./compare.ts";
 export { angle, complex, conj, imag, real } from "./complex.ts";
+export { conv2d, conv2dTranspose, depthwiseConv2d, separableConv2d } from "./conv-api.ts";
 export { bandPart, diag, diagPart, setDiag } from "./diagonal.ts";
 export { divide, divideNoNan, floordiv, floormod, multiplyNoNan } from "./division.ts";
 export {
@@ -142,6 +147,7 @@ export { gather, gatherNd } from "./gather.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { xdivy, xlog1py, xlogy } from "./guarded.ts";
 export { split, stack, unstack } from "./join.ts";
+export { batchNormalization, fusedBatchNorm } from "./norm-api.ts";
 export { pad } from "./pad.ts";
 export {
   cast,
@@ -158,6 +164,7 @@ export {
   zeros,
   zerosLike,
 } from "./pieces.ts";
+export { avgPool, avgPool2d, maxPool, maxPool2d } from "./pool.ts";
 export { ceil, floor, isFinite_ as isFinite, isInf, isNan, rint, round } from "./rounding.ts";
 export { scatterNd, tensorScatterNdUpdate } from "./scatter.ts";
 export { unique, unsortedSegmentSum } from "./segment.ts";

@@ -175,7 +175,9 @@ async function valueOfStep(session: Session, step: Variable | Output): Promise<s
 
 async function runSave(session: Session, def: SaverDef, file: string): Promise<string> {
   try {
-    const saved = await session.run(session.graph.output(def.saveTensorName), { feeds: { [def.filenameTensorName]: file } });
+    const saved = await session.run(session.graph.output(def.saveTensorName), {
+      feeds: { [def.filenameTensorName]: file },
+    });
     return new TextDecoder().decode(saved.data[0] as Uint8Array);
   } catch (e) {
     // TensorFlow says this for every failure of a bare name, whatever the cause; here only where it is so

@@ -223,8 +223,8 @@ function exclusiveCase(g: Graph, cases: readonly (readonly [Output, Output])[], 
     const total = g.add("Sum", [counted, axes], { name: "num_true_conds" });
     const most = g.constant(1, { dtype: "int32", name: "n_true_conds" });
     const atMostOne = g.add("LessEqual", [total, most]);
-    const names = preds.map((p) => `'${p.name}'`).join(", ");
-    const message = `Input error: More than one condition evaluated as True but exclusive=True.  Conditions: (${names}), Values:`;
+    const names = preds.map((p) => p.name).join(", ");
+    const message = `Input error: exclusive=True: more than 1 conditions (${names}) evaluated as True:`;
     const check = assertOp(atMostOne, [message, packed]);
     const choose = (i: number): Output =>
       cond(

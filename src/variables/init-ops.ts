@@ -66,8 +66,8 @@ function booleanMask(graph: Graph, tensor: Output, mask: Output): Output {
     const size = graph.add("Prod", [leading, int32([0], "Prod/reduction_indices")], { name: "Prod" });
     const head = slice(dims("Shape_1"), [0], [0], 1);
     const tail = slice(dims("Shape_2"), [1], [0], 2);
-    const axis = graph.constant(0, { dtype: "int32", name: "concat/axis" });
     const packed = graph.add("Pack", [[size]], { name: "concat/values_1" });
+    const axis = graph.constant(0, { dtype: "int32", name: "concat/axis" });
     const shape = graph.add("ConcatV2", [[head, packed, tail], axis], { name: "concat" });
     const flat = graph.add("Reshape", [tensor, shape], { name: "Reshape" });
     const flatMask = graph.add("Reshape", [mask, int32([-1], "Reshape_1/shape")], { name: "Reshape_1" });

@@ -23,7 +23,19 @@ import {
 import { setRandomSeed } from "../../../src/ops/index.ts";
 import { gradientDescentOptimizer } from "../../../src/train/index.ts";
 import { GraphKeys, globalVariablesInitializer, variableScope } from "../../../src/variables/index.ts";
-import { add, both, holder, identity, type Program, reduceAll, relu, square, sub, tanh, use } from "./pieces.ts";
+import {
+  add,
+  both,
+  holder,
+  identity,
+  type Program,
+  reduceAll,
+  relu,
+  square,
+  sub,
+  tanh,
+  use,
+} from "./pieces.ts";
 
 function layers(g: Graph, resource: boolean): void {
   use(g, resource);
@@ -62,7 +74,9 @@ function trainNorm(y: Output): void {
   const { graph: g } = y;
   const loss = reduceAll("Mean", square(sub(y, 1)), "loss");
   const updates = g.getCollection<Operation>(GraphKeys.UPDATE_OPS);
-  const step = g.controlDependencies(updates, () => gradientDescentOptimizer({ learningRate: 0.1 }).minimize(loss));
+  const step = g.controlDependencies(updates, () =>
+    gradientDescentOptimizer({ learningRate: 0.1 }).minimize(loss),
+  );
   group(g, [step], "train");
   identity(y, "y");
   globalVariablesInitializer(g);

@@ -2,7 +2,13 @@
 
 import type { DType, Shape } from "../../../src/base/index.ts";
 import type { Graph, Output } from "../../../src/graph/index.ts";
-import { addWith, getVariableScope, isVariable, type Operand, type Variable } from "../../../src/variables/index.ts";
+import {
+  addWith,
+  getVariableScope,
+  isVariable,
+  type Operand,
+  type Variable,
+} from "../../../src/variables/index.ts";
 
 export type Program = (g: Graph) => void;
 
