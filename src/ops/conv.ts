@@ -101,12 +101,12 @@ function imageSizes(sizes: Spec, filter: Shape | null, dy: Shape | null, attrs: 
   return [dy === null ? n! : batch, ...rest]; // TF lets dy decide, even where it knows less
 }
 
-/** Checks at run time that dy is what the forward op would have given. */
-function needOutput(dy: Shape, want: Shape, op: string): void {
-  const i = want.findIndex((d, k) => d !== dy[k]);
+/** Checks that dy is what the forward op would have given, as far as both are known. */
+function needOutput(dy: Shape | null, want: Shape, op: string): void {
+  const i = dy === null ? -1 : want.findIndex((d, k) => d !== null && dy[k] !== null && d !== dy[k]);
   if (i >= 0) {
     throw invalid(
-      `${op}: Size of out_backprop doesn't match computed: actual = ${dy[i]}, computed = ${want[i]}`,
+      `${op}: Size of out_backprop doesn't match computed: actual = ${dy![i]}, computed = ${want[i]}`,
     );
   }
 }
@@ -276,6 +276,7 @@ export const DepthwiseConv2dNativeBackpropInput = defineOp("DepthwiseConv2dNativ
     const { filter, out_backprop } = inputs;
     const window = windowOf(attrs, kernelOf(filter.shape as number[]));
     const sizes = outShape(op, inputs)!;
+    needOutput(out_backprop.shape, depthwiseShape(sizes, filter.shape, attrs), op.type);
     return [
       inFloat32(onnx, [filter, out_backprop], (w, dy) => onnx.nn.depthwiseInputGrad(sizes, w!, dy!, window)),
     ];
@@ -311,6 +312,7 @@ export const DepthwiseConv2dNativeBackpropFilter = defineOp("DepthwiseConv2dNati
     const sizes = outShape(op, inputs) as readonly number[];
     const window = windowOf(attrs, kernelOf(sizes));
     const { input, out_backprop } = inputs;
+    needOutput(out_backprop.shape, depthwiseShape(input.shape, sizes, attrs), op.type);
     return [
       inFloat32(onnx, [input, out_backprop], (x, dy) => onnx.nn.depthwiseFilterGrad(x!, sizes, dy!, window)),
     ];

@@ -30,6 +30,7 @@ import {
   maxPooled,
   maxPoolShape,
   maxWindow,
+  needPooled,
   needShape,
   type PoolAttrs,
   REAL_TYPES,
@@ -77,10 +78,10 @@ export const MaxPoolV2 = defineOp("MaxPoolV2", {
   host: ({ input, ksize, strides }, attrs) => [maxPooled(input, staticAttrs(ksize, strides, attrs)!)],
 });
 
-function dynamicShape(input: Spec, ksize: Spec, strides: Spec, attrs: Dynamic): Shape {
+function dynamicShape(input: Spec, ksize: Spec, strides: Spec, attrs: Dynamic): Shape | null {
   needRank(input.shape, 4);
   const known = staticAttrs(ksize.value, strides.value, attrs);
-  return known === null ? UNKNOWN : maxPoolShape(input.shape, known);
+  return known === null ? null : maxPoolShape(input.shape, known);
 }
 
 const handedOn = (op: Operation): Record<string, never> =>
@@ -109,7 +110,9 @@ export const MaxPoolGradV2 = defineOp("MaxPoolGradV2", {
     );
   },
   lower: (onnx, { orig_input, orig_output, grad, ksize, strides }, attrs) => {
-    const window = maxWindow(staticAttrs(ksize.constant, strides.constant, attrs)!);
+    const known = staticAttrs(ksize.constant, strides.constant, attrs)!;
+    const window = maxWindow(known);
+    needPooled(orig_input, orig_output, grad, known);
     return [
       inFloat32(onnx, [orig_input, orig_output, grad], (x, y, dy) =>
         onnx.nn.maxPoolGrad(x!, y!, dy!, window),
@@ -118,9 +121,7 @@ export const MaxPoolGradV2 = defineOp("MaxPoolGradV2", {
   },
   host: ({ orig_input, orig_output, grad, ksize, strides }, attrs) => {
     const known = staticAttrs(ksize, strides, attrs)!;
-    const want = maxPoolShape(orig_input.shape, known);
-    needShape("orig_output", orig_output, want);
-    needShape("grad", grad, want);
+    needPooled(orig_input, orig_output, grad, known);
     return [gradKernel(orig_input, grad, maxWindow(known))];
   },
 });

@@ -5,7 +5,7 @@
  * @see TensorFlow core/ops/nn_ops.cc, core/kernels/maxpooling_op.cc, avgpooling_op.cc; python/ops/nn_grad.py
  */
 
-import { type Shape, type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
+import { isCompatible, type Shape, type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
 import {
   absent,
   attr,
@@ -113,10 +113,22 @@ export function maxPooled(x: Tensor, attrs: PoolAttrs): Tensor {
   return kernels.maxPoolDepth(x, depth);
 }
 
-/** Checks at run time that a gradient op's tensor has the shape of the pooled image. */
-export function needShape(name: string, t: Tensor, want: Shape): void {
-  if (want.length === t.shape.length && want.every((d, i) => d === t.shape[i])) return;
-  throw invalid(`Expected ${name} shape to be [${want.join(",")}], but got [${t.shape.join(",")}]`);
+interface Shaped {
+  readonly shape: Shape | null;
+}
+
+/** Checks that a gradient op's tensor has the shape of the pooled image, as far as both are known. */
+export function needShape(name: string, { shape: found }: Shaped, want: Shape): void {
+  if (found !== null && !isCompatible(found, want)) {
+    throw invalid(`Expected ${name} shape to be [${want.join(",")}], but got [${found.join(",")}]`);
+  }
+}
+
+/** Checks the output and its gradient of a max pooling of `image`. */
+export function needPooled(image: Shaped, output: Shaped, grad: Shaped, attrs: PoolAttrs): void {
+  const want = maxPoolShape(image.shape, attrs);
+  needShape("orig_output", output, want);
+  needShape("grad", grad, want);
 }
 
 /** ONNX Runtime's pooling is float32; float16 goes through it. */
@@ -178,15 +190,16 @@ export const MaxPoolGrad = defineOp("MaxPoolGrad", {
   },
   grad: (g, op, [dy]) => secondOrder(g, op, dy!, "MaxPoolGradGrad"),
   lowers: (attrs, { orig_input }) => lowersPool(attrs) && isSized(orig_input.shape, attrs.data_format),
-  lower: (onnx, { orig_input, orig_output, grad }, attrs) => [
-    inFloat32(onnx, [orig_input, orig_output, grad], (x, y, dy) =>
-      onnx.nn.maxPoolGrad(x!, y!, dy!, maxWindow(attrs)),
-    ),
-  ],
+  lower: (onnx, { orig_input, orig_output, grad }, attrs) => {
+    needPooled(orig_input, orig_output, grad, attrs);
+    return [
+      inFloat32(onnx, [orig_input, orig_output, grad], (x, y, dy) =>
+        onnx.nn.maxPoolGrad(x!, y!, dy!, maxWindow(attrs)),
+      ),
+    ];
+  },
   host: ({ orig_input, orig_output, grad }, attrs) => {
-    const want = maxPoolShape(orig_input.shape, attrs);
-    needShape("orig_output", orig_output, want);
-    needShape("grad", grad, want);
+    needPooled(orig_input, orig_output, grad, attrs);
     return [kernels.maxPoolGrad(orig_input, grad, maxWindow(attrs))];
   },
 });
