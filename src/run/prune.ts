@@ -149,8 +149,14 @@ function findDead(
   unknown: Set<Output>,
 ): Set<Output | Operation> {
   const dead = new Set<Output | Operation>();
+  // behind a Switch that is still undecided: whether they live is asked when it is decided, not before
+  const unsure = new Set<Operation>();
   for (const op of sorted) {
     const inputs = op.inputs.filter((x) => !fed.has(x));
+    if (inputs.some((x) => unsure.has(x.op)) || op.controlInputs.some((c) => unsure.has(c))) {
+      unsure.add(op);
+      continue;
+    }
     if (controlOf(op) === "merge") {
       const taken = op.inputs.find((x) => fed.has(x) || !dead.has(x));
       if (taken === undefined) markDead(op, dead);
@@ -163,8 +169,12 @@ function findDead(
     }
     if (controlOf(op) !== "switch") continue;
     const value = predicate(op.inputs[1]!);
-    if (value === null) unknown.add(op.inputs[1]!);
-    else dead.add(op.outputs[value ? 0 : 1]!);
+    if (value === null) {
+      unknown.add(op.inputs[1]!);
+      unsure.add(op);
+      continue;
+    }
+    dead.add(op.outputs[value ? 0 : 1]!);
     for (const out of op.outputs) alias.set(out, op.inputs[0]!);
   }
   return dead;

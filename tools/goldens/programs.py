@@ -209,7 +209,7 @@ def use(resource):
 
 
 def run(steps, feeds=(), fetches=()):
-    """How to get values: `steps` times `train`, each with the next feed; then all variables and `fetches`."""
+    """How to get values: `steps` times `fetches`, then `train`, both with the next feed; then all variables."""
     return {"steps": steps, "feeds": list(feeds), "fetches": list(fetches)}
 
 
@@ -582,8 +582,9 @@ def values_of(graph, spec):
         fetched = []
         train = [graph.get_operation_by_name("train")] if "train" in {o.name for o in graph.get_operations()} else []
         for feed in spec["feeds"][: spec["steps"]]:
-            out, _ = session.run([spec["fetches"], train], feed)
-            fetched.append([element(x) for x in out])
+            # one after the other: within one run a read of a variable may see the update or not
+            fetched.append([element(x) for x in session.run(spec["fetches"], feed)])
+            session.run(train, feed)
             steps.append({v.op.name: element(x) for v, x in zip(variables, session.run(variables))})
     return {"feeds": spec["feeds"], "fetches": spec["fetches"], "fetched": fetched, "variables": steps}
 
