@@ -1,6 +1,6 @@
 /**
- * @file Convolution as public functions: `conv2d`, `conv2dTranspose`, `depthwiseConv2d`, `separableConv2d`, with TensorFlow's node names. The
- * ops are in conv.ts.
+ * @file Convolution as public functions: `conv2d`, `conv2dTranspose`, `depthwiseConv2d`, `separableConv2d`, with
+ * TensorFlow's node names. The ops are in conv.ts.
  *
  * @see TensorFlow python/ops/nn_ops.py, nn_impl.py
  */
@@ -29,7 +29,8 @@ function convAttrs(options: ConvOptions) {
 }
 
 /**
- * Convolution of an image with a filter [height, width, in, out]; fewer `in` than the image has channels convolves groups. Named "Conv2D".
+ * Convolution of an image with a filter [height, width, in, out]; fewer `in` than the image has channels convolves
+ * groups. Named "Conv2D".
  *
  * @param x - rank 4, in the data format
  */
@@ -58,7 +59,10 @@ export interface DepthwiseOptions extends Omit<ConvOptions, "dilations"> {
   readonly dilations?: readonly [number, number];
 }
 
-/** Filters each channel by itself; filter [height, width, in, multiplier]. Named "depthwise". Dilations go through the batch. */
+/**
+ * Filters each channel by itself; filter [height, width, in, multiplier]. Named "depthwise". Dilations go through the
+ * batch.
+ */
 export const depthwiseConv2d = (x: Output, filter: Output, options: DepthwiseOptions): Output =>
   x.graph.nameScope(options.name ?? "depthwise", (scope) => depthwise(x, filter, options, scope));
 
@@ -101,7 +105,8 @@ function depthwise(x: Output, filter: Output, options: DepthwiseOptions, name: s
 }
 
 /**
- * A dilated convolution as a plain one: SpaceToBatchND puts every rate-th pixel into an image of its own, which `convolve` works on.
+ * A dilated convolution as a plain one: SpaceToBatchND puts every rate-th pixel into an image of its own, which
+ * `convolve` works on.
  *
  * @throws VarscopeError UNIMPLEMENTED - height or width of image or filter are not known
  * @see TensorFlow python/ops/nn_ops.py "with_space_to_batch"

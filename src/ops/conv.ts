@@ -1,6 +1,6 @@
 /**
- * @file Convolution of images, full and depthwise, and their gradients, which are ops of their own. The public functions (`conv2d`,
- * `conv2dTranspose`, ...) are in conv-api.ts, the arithmetic of windows in window.ts.
+ * @file Convolution of images, full and depthwise, and their gradients, which are ops of their own. The public
+ * functions (`conv2d`, `conv2dTranspose`, ...) are in conv-api.ts, the arithmetic of windows in window.ts.
  *
  * @see TensorFlow core/ops/nn_ops.cc, core/framework/common_shape_fns.cc; python/ops/nn_grad.py
  */
@@ -122,8 +122,8 @@ function inFloat32(onnx: Onnx, xs: readonly OnnxValue[], make: (...xs: OnnxValue
 }
 
 /**
- * y[n,h,w,o] = sum over i, j, c of x[n, h*sh + i*dh - top, w*sw + j*dw - left, c] * filter[i,j,c,o]. A filter with fewer input channels than
- * the image is a grouped convolution.
+ * y[n,h,w,o] = sum over i, j, c of x[n, h*sh + i*dh - top, w*sw + j*dw - left, c] * filter[i,j,c,o]. A filter with
+ * fewer input channels than the image is a grouped convolution.
  */
 export const Conv2D = defineOp("Conv2D", {
   inputs: { input: "T", filter: "T" },
@@ -150,7 +150,10 @@ export const Conv2D = defineOp("Conv2D", {
   },
 });
 
-/** Gradient of Conv2D for its image; also the transposed convolution. `input_sizes`: int32 [4], or [2] (height, width). */
+/**
+ * Gradient of Conv2D for its image; also the transposed convolution. `input_sizes`: int32 [4], or [2] (height,
+ * width).
+ */
 export const Conv2DBackpropInput = defineOp("Conv2DBackpropInput", {
   inputs: { input_sizes: "int32", filter: "T", out_backprop: "T" },
   outputs: { output: "T" },
@@ -227,7 +230,10 @@ export const Conv2DBackpropFilter = defineOp("Conv2DBackpropFilter", {
   },
 });
 
-/** y[n,h,w, c*m + k] = sum over i, j of x[n, ..., c] * filter[i,j,c,k]: each channel by itself, m = the filter's last dim. */
+/**
+ * y[n,h,w, c*m + k] = sum over i, j of x[n, ..., c] * filter[i,j,c,k]: each channel by itself, m = the filter's last
+ * dim.
+ */
 export const DepthwiseConv2dNative = defineOp("DepthwiseConv2dNative", {
   inputs: { input: "T", filter: "T" },
   outputs: { output: "T" },

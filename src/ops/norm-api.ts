@@ -27,7 +27,8 @@ export interface FusedBatchNormResult {
 /**
  * Batch normalization of an image by one op.
  *
- * @param x - float32, float16 or bfloat16, rank 4 (5 with a D in the format) @param scale @param offset - float32 [channels]
+ * @param x - float32, float16 or bfloat16, rank 4 (5 with a D in the format) @param scale @param offset - float32
+ * [channels]
  * @throws VarscopeError INVALID_ARGUMENT - mean or variance are missing where they are needed
  * @see TensorFlow python/ops/nn_impl.py "fused_batch_norm"
  */

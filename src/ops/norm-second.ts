@@ -1,6 +1,6 @@
 /**
- * @file The gradient of the fused batch normalization gradients: TensorFlow writes the first gradient out in plain ops and differentiates
- * those with a tape. Start at `batchNormSecondGrad`.
+ * @file The gradient of the fused batch normalization gradients: TensorFlow writes the first gradient out in plain
+ * ops and differentiates those with a tape. Start at `batchNormSecondGrad`.
  *
  * @see TensorFlow python/ops/nn_fused_batch_norm_grad.py
  */
@@ -69,8 +69,8 @@ function inferenceParts(p: Parts): Output[] {
 }
 
 /**
- * Gradients of `ys` for `xs` through the ops of `recorded`, as a GradientTape makes them: first in, first out, each op's below the scope
- * `gradient_tape/`.
+ * Gradients of `ys` for `xs` through the ops of `recorded`, as a GradientTape makes them: first in, first out, each
+ * op's below the scope `gradient_tape/`.
  */
 function tapeGradients(
   g: Graph,

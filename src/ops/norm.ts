@@ -1,11 +1,13 @@
 /**
- * @file Fused batch normalization in its three versions, and its gradient ops. The public functions are in norm-api.ts, the second-order
- * gradient in norm-second.ts.
+ * @file Fused batch normalization in its three versions, and its gradient ops. The public functions are in
+ * norm-api.ts, the second-order gradient in norm-second.ts.
  *
- * Training returns four vectors: batch_mean and batch_variance are for the moving averages, so the variance has n / (n - 1) (Bessel);
- * reserve_space_1 and reserve_space_2 are for the gradient, with the population variance that normalized the batch.
+ * Training returns four vectors: batch_mean and batch_variance are for the moving averages, so the variance has n /
+ * (n - 1) (Bessel); reserve_space_1 and reserve_space_2 are for the gradient, with the population variance that
+ * normalized the batch.
  *
- * @see TensorFlow core/ops/nn_ops.cc, core/kernels/fused_batch_norm_op.cc; python/ops/nn_grad.py "_BaseFusedBatchNormGrad"
+ * @see TensorFlow core/ops/nn_ops.cc, core/kernels/fused_batch_norm_op.cc; python/ops/nn_grad.py
+ * "_BaseFusedBatchNormGrad"
  */
 
 import {
@@ -201,7 +203,10 @@ function lowerForward(
   return outputsOf(like(onnx, out.y, x), running, [out.mean, out.variance], unused);
 }
 
-/** As TF Python: in training from the reserved statistics, in inference from the given ones, there always channels last. */
+/**
+ * As TF Python: in training from the reserved statistics, in inference from the given ones, there always channels
+ * last.
+ */
 function gradForward(g: Graph, op: Operation, dy: Output, version: Version): (Output | null)[] {
   const { epsilon, data_format, is_training } = op.attrs as unknown as NormAttrs;
   const [x, scale, , mean, variance] = op.inputs;
@@ -258,8 +263,9 @@ export const FusedBatchNormV2 = defineOp("FusedBatchNormV2", {
 });
 
 /**
- * y = (x - mean) / √(variance + epsilon) * scale + offset, by channel: with the batch's own mean and population variance in training, with
- * the given ones in inference. batch_mean, batch_variance = (1 - f) * given + f * batch, f = exponential_avg_factor.
+ * y = (x - mean) / √(variance + epsilon) * scale + offset, by channel: with the batch's own mean and population
+ * variance in training, with the given ones in inference. batch_mean, batch_variance = (1 - f) * given + f * batch, f
+ * = exponential_avg_factor.
  */
 export const FusedBatchNormV3 = defineOp("FusedBatchNormV3", {
   inputs: { x: "T", scale: "U", offset: "U", mean: "U", variance: "U" },
@@ -354,8 +360,8 @@ export const FusedBatchNormGradV2 = defineOp("FusedBatchNormGradV2", {
 });
 
 /**
- * Gradients of FusedBatchNormV3 for x, scale and offset. reserve_space_1 and _2: mean and population variance of the batch in training, the
- * given ones in inference.
+ * Gradients of FusedBatchNormV3 for x, scale and offset. reserve_space_1 and _2: mean and population variance of the
+ * batch in training, the given ones in inference.
  */
 export const FusedBatchNormGradV3 = defineOp("FusedBatchNormGradV3", {
   inputs: {

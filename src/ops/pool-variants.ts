@@ -1,6 +1,6 @@
 /**
- * @file Max pooling in its rarer forms: V2, where window and strides are tensors, and with the index of each maximum. The plain ops are in
- * pool.ts.
+ * @file Max pooling in its rarer forms: V2, where window and strides are tensors, and with the index of each maximum.
+ * The plain ops are in pool.ts.
  *
  * @see TensorFlow core/ops/nn_ops.cc "MaxPoolV2", "MaxPoolWithArgmax"; core/kernels/maxpooling_op.cc
  */

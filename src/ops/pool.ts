@@ -1,6 +1,7 @@
 /**
- * @file Pooling: the maximum or mean of a window that slides over height and width, and the gradient ops. The V2 forms, whose
- * windows are tensors, and MaxPoolWithArgmax are in pool-variants.ts; the arithmetic of windows is in window.ts.
+ * @file Pooling: the maximum or mean of a window that slides over height and width, and the gradient ops. The V2
+ * forms, whose windows are tensors, and MaxPoolWithArgmax are in pool-variants.ts; the arithmetic of windows is in
+ * window.ts.
  *
  * @see TensorFlow core/ops/nn_ops.cc, core/kernels/maxpooling_op.cc, avgpooling_op.cc; python/ops/nn_grad.py
  */

@@ -1,6 +1,6 @@
 /**
- * @file Space moved into channels or into the batch, and back: blocks of an image become channels (SpaceToDepth) or images (SpaceToBatchND,
- * by which dilated convolutions become plain ones).
+ * @file Space moved into channels or into the batch, and back: blocks of an image become channels (SpaceToDepth) or
+ * images (SpaceToBatchND, by which dilated convolutions become plain ones).
  *
  * @see TensorFlow core/ops/array_ops.cc "SpaceToBatchND", "SpaceToDepth"; python/ops/array_grad.py
  */
@@ -210,7 +210,9 @@ const indexType = attr.typeOr("int32", "int32", "int64");
 const lowersBatch = (T: Spec["dtype"], input: Spec, block: Spec, pads: Spec): boolean =>
   movable(T) && knownButBatch(input.shape) && block.value !== null && pads.value !== null;
 
-/** Zero-pads space, then moves every block_shape-th pixel into an image of its own: the batch grows by their product. */
+/**
+ * Zero-pads space, then moves every block_shape-th pixel into an image of its own: the batch grows by their product.
+ */
 export const SpaceToBatchND = defineOp("SpaceToBatchND", {
   inputs: { input: "T", block_shape: "Tblock_shape", paddings: "Tpaddings" },
   outputs: { output: "T" },

@@ -1,6 +1,7 @@
 /**
- * @file Windows that slide over images: TensorFlow's padding arithmetic, attribute checks and sentences, for convolution and pooling.
- * Start at `windowed` (shapes, with unknown dims) and `windowOf` (what kernels and lowerings take).
+ * @file Windows that slide over images: TensorFlow's padding arithmetic, attribute checks and sentences, for
+ * convolution and pooling. Start at `windowed` (shapes, with unknown dims) and `windowOf` (what kernels and lowerings
+ * take).
  *
  * @see TensorFlow core/framework/common_shape_fns.cc, core/util/padding.cc
  */
@@ -97,7 +98,10 @@ export function outputSize(
   return Math.floor((padded - extent) / stride) + 1;
 }
 
-/** Shape after a window: batch kept, height and width by the window, `channels` as given. @param kernel - [height, width] */
+/**
+ * Shape after a window: batch kept, height and width by the window, `channels` as given. @param kernel - [height,
+ * width]
+ */
 export function windowed(
   image: Shape | null,
   kernel: readonly [number | null, number | null],

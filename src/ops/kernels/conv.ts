@@ -1,6 +1,7 @@
 /**
- * @file Convolutions in plain loops, any strides, dilations, padding and layout: the reference, and what runs float64 and int32. Images are
- * in the window's format, filters HWIO (depthwise [kh, kw, in, multiplier]). Start at `walkTaps`.
+ * @file Convolutions in plain loops, any strides, dilations, padding and layout: the reference, and what runs float64
+ * and int32. Images are in the window's format, filters HWIO (depthwise [kh, kw, in, multiplier]). Start at
+ * `walkTaps`.
  */
 
 import { sizeOf, type Tensor } from "../../base/index.ts";
@@ -33,7 +34,10 @@ function walkTaps(x: Frame, y: Frame, window: Window, visit: Visit): void {
   }
 }
 
-/** Which elements a tap of a filter joins: image channel, output channel and the filter's element, relative to the visited offsets. */
+/**
+ * Which elements a tap of a filter joins: image channel, output channel and the filter's element, relative to the
+ * visited offsets.
+ */
 interface Wiring {
   readonly taps: number;
   readonly image: Int32Array;

@@ -1,4 +1,7 @@
-/** @file Batch normalization in plain loops, statistics in double. Start at `Channels`: any image as [outer, channels, inner]. */
+/**
+ * @file Batch normalization in plain loops, statistics in double. Start at `Channels`: any image as [outer, channels,
+ * inner].
+ */
 
 import { sizeOf, type Tensor } from "../../base/index.ts";
 import { fromNumbers, numbersOf } from "./numbers.ts";

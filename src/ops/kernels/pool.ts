@@ -1,4 +1,7 @@
-/** @file Pooling in plain loops, for every dtype and layout. Maxima are found as positions, so that values are only compared. Start at `argMax`. */
+/**
+ * @file Pooling in plain loops, for every dtype and layout. Maxima are found as positions, so that values are only
+ * compared. Start at `argMax`.
+ */
 
 import { allocate, bfloat16ToFloat, halfToFloat, sizeOf, type Tensor } from "../../base/index.ts";
 import type { Window } from "../../graph/index.ts";
@@ -44,8 +47,8 @@ function eachWindow(
 }
 
 /**
- * For each output element the index in `x` of the first maximum of its window. NaN is larger than nothing and smaller than nothing: it
- * stays where it comes first and is passed over elsewhere, as in TF's MaxPoolGrad.
+ * For each output element the index in `x` of the first maximum of its window. NaN is larger than nothing and smaller
+ * than nothing: it stays where it comes first and is passed over elsewhere, as in TF's MaxPoolGrad.
  */
 export function argMax(x: Tensor, outShape: readonly number[], window: Window): Int32Array {
   const [image, out] = [frameOf(x.shape, window), frameOf(outShape, window)];
@@ -125,7 +128,9 @@ export function scatterAdd(dy: Tensor, indices: ArrayLike<number>, shape: readon
 export const maxPoolGrad = (x: Tensor, dy: Tensor, window: Window): Tensor =>
   scatterAdd(dy, argMax(x, dy.shape, window), x.shape);
 
-/** Gradient of MaxPoolGrad for its dy: `dx` taken where the window first has the value of `y`; 0 where nowhere (NaN). */
+/**
+ * Gradient of MaxPoolGrad for its dy: `dx` taken where the window first has the value of `y`; 0 where nowhere (NaN).
+ */
 export function maxPoolGradGrad(x: Tensor, y: Tensor, dx: Tensor, window: Window): Tensor {
   const [image, out] = [frameOf(x.shape, window), frameOf(y.shape, window)];
   const [values, maxima] = [orderedOf(x), orderedOf(y)];

@@ -1,4 +1,7 @@
-/** @file Splitting, permuting and joining axes: what space-to-depth and space-to-batch are made of. Start at `permuted`. */
+/**
+ * @file Splitting, permuting and joining axes: what space-to-depth and space-to-batch are made of. Start at
+ * `permuted`.
+ */
 
 import { reshaped, stridesOf, type Tensor } from "../../base/index.ts";
 import { pickAlong, ramp } from "./pick.ts";
