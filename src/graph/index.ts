@@ -44,4 +44,4 @@ export {
   registry,
   type Spec,
 } from "./op-def.ts";
-export { constantValue, inferOutputs, inferWith, LazySpec, shapeTensor, specLike, specOf, type SpecOf } from "./spec.ts";
+export { constantValue, dimsOf, inferOutputs, inferWith, LazySpec, shapeTensor, specLike, specOf, type SpecOf } from "./spec.ts";

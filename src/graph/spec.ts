@@ -54,12 +54,18 @@ export class LazySpec implements Spec {
     if (this.shape === null || this.shape.length > 1) return null;
     if (this.dtype !== "int32" && this.dtype !== "int64") return null;
     const value = this.value;
-    if (value !== null) return toNumbers(value).map((d) => (d < 0 ? null : d));
+    if (value !== null) return dimsOf(value);
     const { op } = this.output;
     if (op.def?.partial === undefined) return null;
     const inputs = groupArgs(op.def.inputs, op.attrs, op.inputs.map(this.specOf));
     return op.def.partial(inputs as never, op.attrs as never, this.output.index);
   }
+}
+
+/** An int vector or scalar read as a shape; null for any other tensor. */
+export function dimsOf(value: Tensor): Shape | null {
+  if (value.shape.length > 1 || (value.dtype !== "int32" && value.dtype !== "int64")) return null;
+  return Array.from(value.data as Int32Array, (d) => (d < 0 ? null : Number(d)));
 }
 
 const cache = new WeakMap<Output, { spec: Spec; shape: Shape | null }>();

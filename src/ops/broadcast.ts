@@ -92,12 +92,16 @@ export const BroadcastArgs = defineOp("BroadcastArgs", {
     const isOne = onnx.add("Equal", [a!, onnx.scalar(1, "int64")], {}, { dtype: "bool" });
     return [onnx.cast(onnx.add("Where", [isOne, b!, a!], {}, { dtype: "int64", shape: a!.shape }), T)];
   },
-  lowers: (_, { s0, s1 }) => isStatic(s0.shape) && isStatic(s1.shape),
+  lowers: (_, { s0, s1 }) => areShapes(s0, s1),
   host: ({ s0, s1 }, { T }) => {
     const [a, b] = [toNumbers(s0), toNumbers(s1)];
     return [shapeTensor(broadcastOrFail(a, b), T as IndexType)];
   },
 });
+
+/** Made of tensors' shapes, not fed: those that do not broadcast are an error, which ONNX would not see. */
+const areShapes = (s0: Spec, s1: Spec): boolean =>
+  s0.partial !== null && s1.partial !== null && isStatic(s0.shape) && isStatic(s1.shape);
 
 function broadcastOrFail(a: readonly number[], b: readonly number[]): readonly number[] {
   try {
@@ -148,8 +152,7 @@ export const BroadcastGradientArgs = defineOp("BroadcastGradientArgs", {
       return onnx.cast(onnx.reshape(axes, [null]), T);
     });
   },
-  lowers: (_, { s0, s1 }) =>
-    isStatic(s0.shape) && isStatic(s1.shape) && Math.max(s0.shape[0]!, s1.shape[0]!) > 0,
+  lowers: (_, { s0, s1 }) => areShapes(s0, s1) && s0.shape![0]! + s1.shape![0]! > 0,
   host: ({ s0, s1 }, { T }) => {
     const [a, b] = [toNumbers(s0), toNumbers(s1)];
     broadcastOrFail(a, b);

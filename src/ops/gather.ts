@@ -41,6 +41,18 @@ export function checkedIndices(onnx: Onnx, indices: OnnxValue): OnnxValue {
   return onnx.add("Where", [negative, onnx.scalar(2 ** 31 - 1, "int64"), wide], {}, out);
 }
 
+/**
+ * Whether constant indices (tuples of as many as `dims`) point outside: then the host says so in TF's words. Indices that are fed and
+ * point outside fail in ONNX Runtime, in its words.
+ */
+export function pointsOutside(indices: Spec, dims: Shape): boolean {
+  if (indices.value === null) return false;
+  return toNumbers(indices.value).some((at, i) => {
+    const dim = dims[i % dims.length] ?? null;
+    return at < 0 || (dim !== null && at >= dim);
+  });
+}
+
 /** Rows of params along axis 0: graphs before TF 1.4. @see TensorFlow core/ops/array_ops.cc "Gather" */
 export const Gather = defineOp("Gather", {
   inputs: { params: "Tparams", indices: "Tindices" },
@@ -68,7 +80,8 @@ export const Gather = defineOp("Gather", {
       onnx.add("Gather", [inputs.params, checkedIndices(onnx, inputs.indices)], { axis: 0 }, { shape }),
     ];
   },
-  lowers: ({ Tparams }) => movable(Tparams),
+  lowers: ({ Tparams }, { params, indices }) =>
+    movable(Tparams) && !pointsOutside(indices, [params.shape?.[0] ?? null]),
   host: ({ params, indices }) => [gatherAlong(params, indices, 0, 0)],
 });
 
@@ -152,6 +165,8 @@ export const GatherV2 = defineOp("GatherV2", {
   lowers: ({ Tparams, batch_dims }, inputs) => {
     if (!movable(Tparams) || inputs.axis.value === null) return false;
     const { axis, batch } = placeOf(inputs, scalarOf(inputs.axis), batch_dims);
+    if (pointsOutside(inputs.indices, [axis === null ? null : (inputs.params.shape?.[axis] ?? null)]))
+      return false;
     return batch === 0 || (batch !== null && batch === axis && inputs.indices.shape !== null);
   },
   host: (inputs, { batch_dims }) => {
@@ -213,8 +228,11 @@ export const GatherNd = defineOp("GatherNd", {
     const shape = outShape(op, inputs);
     return [onnx.add("GatherND", [inputs.params, checkedIndices(onnx, inputs.indices)], {}, { shape })];
   },
-  lowers: ({ Tparams, bad_indices_policy }, { indices }) =>
-    movable(Tparams) && bad_indices_policy !== "IGNORE" && (indices.shape?.at(-1) ?? 0) > 0,
+  lowers: ({ Tparams, bad_indices_policy }, { params, indices }) => {
+    const depth = indices.shape?.at(-1) ?? 0;
+    const dims = params.shape?.slice(0, depth) ?? [null];
+    return movable(Tparams) && bad_indices_policy !== "IGNORE" && depth > 0 && !pointsOutside(indices, dims);
+  },
   host: ({ params, indices }, { bad_indices_policy }) => [
     gatherTuples(params, indices, bad_indices_policy === "IGNORE"),
   ],

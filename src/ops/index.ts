@@ -3,12 +3,14 @@
  * public builder functions beneath. Start at activation.ts.
  */
 
-import { registry } from "../graph/index.ts";
+import { Graph, registry } from "../graph/index.ts";
 import * as activation from "./activation.ts";
 import * as activationGrad from "./activation-grad.ts";
 import * as arithmetic from "./arithmetic.ts";
 import * as arrange from "./arrange.ts";
 import * as assert from "./assert.ts";
+import * as batchMatmul from "./batch-matmul.ts";
+import * as bias from "./bias.ts";
 import * as bits from "./bits.ts";
 import * as broadcast from "./broadcast.ts";
 import * as checkpoint from "./checkpoint.ts";
@@ -19,16 +21,24 @@ import * as control from "./control.ts";
 import * as conv from "./conv.ts";
 import * as diagonal from "./diagonal.ts";
 import * as division from "./division.ts";
+import * as einsum from "./einsum.ts";
 import * as fill from "./fill.ts";
 import * as gather from "./gather.ts";
 import * as guarded from "./guarded.ts";
 import * as join from "./join.ts";
+import * as linalg from "./linalg.ts";
+import * as loss from "./loss.ts";
+import * as lrn from "./lrn.ts";
+import * as matmul from "./matmul.ts";
 import * as norm from "./norm.ts";
 import * as pad from "./pad.ts";
 import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
 import * as random from "./random.ts";
+import * as ranking from "./ranking.ts";
+import * as reduce from "./reduce.ts";
 import * as rounding from "./rounding.ts";
+import * as scan from "./scan.ts";
 import * as scatter from "./scatter.ts";
 import * as segment from "./segment.ts";
 import * as select from "./select.ts";
@@ -49,12 +59,13 @@ import * as unary from "./unary.ts";
 
 /** Every op that varscope knows, by type. */
 export const CORE_OPS = registry(
-  space,
   activation,
   activationGrad,
   arithmetic,
   arrange,
   assert,
+  batchMatmul,
+  bias,
   bits,
   broadcast,
   checkpoint,
@@ -65,16 +76,24 @@ export const CORE_OPS = registry(
   conv,
   diagonal,
   division,
+  einsum,
   fill,
   gather,
   guarded,
   join,
+  linalg,
+  loss,
+  lrn,
+  matmul,
   norm,
   pad,
   pool,
   poolVariants,
   random,
+  ranking,
+  reduce,
   rounding,
+  scan,
   scatter,
   segment,
   select,
@@ -82,6 +101,7 @@ export const CORE_OPS = registry(
   shape,
   slice,
   source,
+  space,
   special,
   state,
   stateRows,
@@ -92,6 +112,9 @@ export const CORE_OPS = registry(
   trigonometry,
   unary,
 );
+
+/** An empty graph of these ops. */
+export const newGraph = (): Graph => new Graph(CORE_OPS);
 
 export {
   crelu,
@@ -107,6 +130,7 @@ export {
 } from "./activation.ts";
 export { add, addN, maximum, minimum, multiply, pow, squaredDifference, subtract } from "./arithmetic.ts";
 export { reverse, roll, tile } from "./arrange.ts";
+export { type BiasAddOptions, biasAdd } from "./bias.ts";
 export { bitwiseAnd, bitwiseOr, bitwiseXor, invert, leftShift, rightShift } from "./bits.ts";
 export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
 export { clipByValue } from "./clip.ts";
@@ -125,6 +149,15 @@ export {
 } from "./compare.ts";
 export { angle, complex, conj, imag, real } from "./complex.ts";
 export { conv2d, conv2dTranspose, depthwiseConv2d, separableConv2d } from "./conv-api.ts";
+export {
+  type CrossEntropyOptions,
+  logSoftmax,
+  type SoftmaxOptions,
+  sigmoidCrossEntropyWithLogits,
+  softmax,
+  softmaxCrossEntropyWithLogits,
+  sparseSoftmaxCrossEntropyWithLogits,
+} from "./cross-entropy.ts";
 export { bandPart, diag, diagPart, setDiag } from "./diagonal.ts";
 export { divide, divideNoNan, floordiv, floormod, multiplyNoNan } from "./division.ts";
 export {
@@ -142,11 +175,15 @@ export {
   truncatedNormal,
   type UniformOptions,
 } from "./draw.ts";
+export { einsum } from "./einsum.ts";
 export { fill } from "./fill.ts";
 export { gather, gatherNd } from "./gather.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { xdivy, xlog1py, xlogy } from "./guarded.ts";
 export { split, stack, unstack } from "./join.ts";
+export { qr } from "./linalg.ts";
+export { type LrnOptions, localResponseNormalization } from "./lrn.ts";
+export { type MatmulOptions, matmul } from "./matmul.ts";
 export { batchNormalization, fusedBatchNorm } from "./norm-api.ts";
 export { pad } from "./pad.ts";
 export {
@@ -165,7 +202,21 @@ export {
   zerosLike,
 } from "./pieces.ts";
 export { avgPool, avgPool2d, maxPool, maxPool2d } from "./pool.ts";
+export { type ArgOptions, argmax, argmin, inTopK, type TopKOptions, topK } from "./ranking.ts";
+export {
+  l2Loss,
+  type ReduceOptions,
+  reduceAll,
+  reduceAny,
+  reduceEuclideanNorm,
+  reduceMax,
+  reduceMean,
+  reduceMin,
+  reduceProd,
+  reduceSum,
+} from "./reduce.ts";
 export { ceil, floor, isFinite_ as isFinite, isInf, isNan, rint, round } from "./rounding.ts";
+export { cumprod, cumsum, type ScanOptions, setdiff1d } from "./scan.ts";
 export { scatterNd, tensorScatterNdUpdate } from "./scatter.ts";
 export { unique, unsortedSegmentSum } from "./segment.ts";
 export { where } from "./select.ts";
@@ -185,6 +236,7 @@ export {
 } from "./source.ts";
 export { digamma, erf, erfc, erfinv, lgamma, ndtri, polygamma, zeta } from "./special.ts";
 export { readVariable, variableShape } from "./state.ts";
+export { l2Normalize, moments, reduceLogsumexp, reduceStd, reduceVariance } from "./statistics.ts";
 export { dynamicPartition, dynamicStitch } from "./stitch.ts";
 export { type AxisIndex, index, stridedSlice } from "./strided.ts";
 export {

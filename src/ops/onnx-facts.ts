@@ -4,7 +4,7 @@
  */
 
 import { type DType, mergeShapes, type Shape } from "../base/index.ts";
-import type { OnnxValue, Operation, Spec } from "../graph/index.ts";
+import { dimsOf, type OnnxValue, type Operation, type Spec } from "../graph/index.ts";
 
 const MOVABLE: ReadonlySet<DType> = new Set<DType>([
   "float32",
@@ -27,12 +27,11 @@ export const movable = (dtype: DType): boolean => MOVABLE.has(dtype);
 /** What a value of the ONNX model is known to be, as shape functions read it. */
 export function specOfValue(value: OnnxValue): Spec {
   const { dtype, shape, constant } = value;
-  const dims = constant !== null && constant.shape.length <= 1 && (dtype === "int32" || dtype === "int64");
   return {
     dtype,
     shape,
     value: constant,
-    partial: dims ? Array.from(constant.data as Int32Array, (d) => (Number(d) < 0 ? null : Number(d))) : null,
+    partial: constant === null ? null : dimsOf(constant),
     handle: null,
   };
 }

@@ -66,7 +66,22 @@ export function part(
   begin: number | Output | null,
   end: number | Output | null,
 ): Output {
-  return cut(g, x, [begin ?? 0], [end ?? 0], { begin: begin === null ? 1 : 0, end: end === null ? 1 : 0 });
+  const [b, e, s] = rangeBounds(g, [begin, end, null]);
+  return cut(g, x, [b], [e], { begin: begin === null ? 1 : 0, end: end === null ? 1 : 0, strides: [s] });
+}
+
+/** Begin, end and stride of a Python range; what is left out is a Const of its own where another bound is an Output. */
+export function rangeBounds(
+  g: Graph,
+  bounds: readonly [number | Output | null, number | Output | null, number | Output | null],
+): [number | Output, number | Output, number | Output] {
+  const dtypes = bounds.filter(isOutput).map((x) => x.dtype);
+  const dtype = dtypes.find((d) => d === "int64") ?? dtypes.find((d) => d === "int32") ?? dtypes[0];
+  const [b, e, s] = bounds.map((x, i) => {
+    const fallback = i === 2 ? 1 : 0;
+    return x ?? (dtype === undefined ? fallback : g.constant(fallback, { dtype }));
+  });
+  return [b!, e!, s!];
 }
 
 interface Masks {
@@ -182,20 +197,28 @@ interface LikeOptions {
   readonly name?: string;
 }
 
-function like(value: 0 | 1, x: Output, options: LikeOptions): Output {
-  const dtype = options.dtype ?? x.dtype;
-  const name = options.name ?? (value === 0 ? "zeros_like" : "ones_like");
+/** Zeros of the shape (and dtype) of `x`: Const or Fill where the shape is known, else ZerosLike. Named "zeros_like". */
+export function zerosLike(x: Output, options: LikeOptions = {}): Output {
+  const { dtype = x.dtype, name = "zeros_like" } = options;
   const g = x.graph;
-  if (isStatic(x.shape) && x.dtype !== "variant") return constantOrFill(g, value, x.shape, dtype, name);
-  if (dtype === x.dtype) return g.add(value === 0 ? "ZerosLike" : "OnesLike", [x], { name });
-  return g.nameScope(name, (scope) => constantOrFill(g, value, shape(x), dtype, scope));
+  if (isStatic(x.shape) && x.dtype !== "variant") return constantOrFill(g, 0, x.shape, dtype, name);
+  if (dtype === x.dtype) return g.add("ZerosLike", [x], { name });
+  return g.nameScope(name, (scope) => constantOrFill(g, 0, shape(x), dtype, scope));
 }
 
-/** Zeros of the shape (and dtype) of `x`: Const or Fill where the shape is known, else ZerosLike. Named "zeros_like". */
-export const zerosLike = (x: Output, options: LikeOptions = {}): Output => like(0, x, options);
-
-/** Ones of the shape (and dtype) of `x`: Const or Fill where the shape is known, else OnesLike. Named "ones_like". */
-export const onesLike = (x: Output, options: LikeOptions = {}): Output => like(1, x, options);
+/**
+ * Ones of the shape (and dtype) of `x`, by a Fill: as tf.compat.v1.ones_like, which gradients use too. Named "ones_like".
+ */
+export function onesLike(x: Output, options: LikeOptions = {}): Output {
+  const { dtype = x.dtype, name = "ones_like" } = options;
+  const g = x.graph;
+  return g.nameScope(name, (scope) => {
+    const dims = isStatic(x.shape)
+      ? g.constant([...x.shape], { dtype: "int32", name: "Shape/shape_as_tensor" })
+      : g.add("Shape", [x]);
+    return setShape(constantOrFill(g, 1, dims, dtype, scope), x.shape);
+  });
+}
 
 /** `x` with its axes permuted; without `perm` reversed. Named "transpose", perm "transpose/perm". */
 export function transpose(x: Output, perm?: readonly number[] | Output, name = "transpose"): Output {

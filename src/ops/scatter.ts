@@ -13,7 +13,7 @@ import {
   type Output,
   type Spec,
 } from "../graph/index.ts";
-import { checkedIndices } from "./gather.ts";
+import { checkedIndices, pointsOutside } from "./gather.ts";
 import { type Combine, scatterNd as scatterTuples } from "./kernels/gather.ts";
 import { movable, outShape } from "./onnx-facts.ts";
 import * as pieces from "./pieces.ts";
@@ -43,11 +43,17 @@ function checkUpdates(indices: Shape | null, updates: Shape | null, shape: Shape
 /** Dtypes that ONNX Runtime's ScatterND adds up. */
 const SUMMABLE = new Set<DType>(["float32", "float64", "int32", "int64"]);
 
-function canLower(dtype: DType, indices: Spec, policy: string | Uint8Array, how: Combine): boolean {
+function canLower(
+  dtype: DType,
+  indices: Spec,
+  shape: Shape | null,
+  policy: string | Uint8Array,
+  how: Combine,
+): boolean {
+  const depth = indices.shape?.at(-1) ?? 0;
+  const types = how === "set" ? movable(dtype) : SUMMABLE.has(dtype);
   return (
-    (how === "set" ? movable(dtype) : SUMMABLE.has(dtype)) &&
-    policy !== "IGNORE" &&
-    (indices.shape?.at(-1) ?? 0) > 0
+    types && policy !== "IGNORE" && depth > 0 && !pointsOutside(indices, shape?.slice(0, depth) ?? [null])
   );
 }
 
@@ -92,7 +98,8 @@ export const ScatterNd = defineOp("ScatterNd", {
     );
     return [lowerScatter(onnx, base, inputs.indices, inputs.updates, "add")];
   },
-  lowers: ({ T, bad_indices_policy }, { indices }) => canLower(T, indices, bad_indices_policy, "add"),
+  lowers: ({ T, bad_indices_policy }, { indices, shape }) =>
+    canLower(T, indices, shape.partial, bad_indices_policy, "add"),
   host: ({ indices, updates, shape }, { T, bad_indices_policy }) => {
     const dims = toNumbers(shape);
     checkUpdates(indices.shape, updates.shape, dims);
@@ -133,7 +140,8 @@ function tensorScatter(type: string, how: Exclude<Combine, "set">, grad: Scatter
     attrs: scatterAttrs,
     grad: (g, op, [dy], attrs) => grad(g, op, dy!, attrs as Attrs),
     lower: (onnx, { tensor, indices, updates }) => [lowerScatter(onnx, tensor, indices, updates, how)],
-    lowers: ({ T, bad_indices_policy }, { indices }) => canLower(T, indices, bad_indices_policy, how),
+    lowers: ({ T, bad_indices_policy }, { tensor, indices }) =>
+      canLower(T, indices, tensor.shape, bad_indices_policy, how),
     host: ({ tensor, indices, updates }, { bad_indices_policy }) => {
       checkUpdates(indices.shape, updates.shape, tensor.shape);
       return [scatterTuples(tensor, indices, updates, how, bad_indices_policy === "IGNORE")];
@@ -152,7 +160,8 @@ export const TensorScatterUpdate = defineOp("TensorScatterUpdate", {
     return [g.add("TensorScatterUpdate", inputs), null, updatesGrad];
   },
   lower: (onnx, { tensor, indices, updates }) => [lowerScatter(onnx, tensor, indices, updates, "set")],
-  lowers: ({ T, bad_indices_policy }, { indices }) => canLower(T, indices, bad_indices_policy, "set"),
+  lowers: ({ T, bad_indices_policy }, { tensor, indices }) =>
+    canLower(T, indices, tensor.shape, bad_indices_policy, "set"),
   host: ({ tensor, indices, updates }, { bad_indices_policy }) => {
     checkUpdates(indices.shape, updates.shape, tensor.shape);
     return [scatterTuples(tensor, indices, updates, "set", bad_indices_policy === "IGNORE")];

@@ -105,8 +105,9 @@ export const UnsortedSegmentSum = defineOp("UnsortedSegmentSum", {
     const sums = onnx.add("ScatterND", [base, tuples, data], { reduction: "add" }, { shape: wide });
     return [onnx.add("Slice", [sums, onnx.ints([0]), count], {}, { shape })];
   },
-  lowers: ({ T }, { data, segment_ids }) =>
+  lowers: ({ T }, { data, segment_ids, num_segments }) =>
     SUMMABLE.has(T) &&
+    !beyond(segment_ids.value, num_segments.value) &&
     segment_ids.shape !== null &&
     data.shape !== null &&
     !data.shape.slice(segment_ids.shape.length).includes(null),
@@ -116,6 +117,9 @@ export const UnsortedSegmentSum = defineOp("UnsortedSegmentSum", {
     return [sumSegments(data, toNumbers(segment_ids), count, shape.slice(1))];
   },
 });
+
+const beyond = (ids: Tensor | null, count: Tensor | null): boolean =>
+  ids !== null && count !== null && toNumbers(ids).some((id) => id >= toNumbers(count)[0]!);
 
 /** Rows of `params` at `ids`, zeros where an id is negative. @see TensorFlow python/ops/math_grad.py "_GatherDropNegatives" */
 function dropNegatives(g: Graph, params: Output, ids: Output): Output {

@@ -59,10 +59,11 @@ export const Where = defineOp("Where", {
     const found = onnx.add("NonZero", [input], {}, { dtype: "int64", shape: [rank, null] });
     return [onnx.transpose(found, [1, 0])];
   },
-  // NonZero of a scalar gives one row in ONNX, none in TF.
+  // A scalar is an error in TF, and one row in ONNX.
   lowers: ({ T }, { input }) =>
     ["bool", "float32", "int32", "int64", "uint8"].includes(T) && (input.shape?.length ?? 0) > 0,
   host: ({ input }) => {
+    if (input.shape.length === 0) throw invalid("WhereOp : Unhandled input dimensions: 0");
     const strides = stridesOf(input.shape);
     const out: bigint[] = [];
     const size = sizeOf(input.shape);
@@ -87,7 +88,7 @@ function choose(condition: Tensor, t: Tensor, e: Tensor, shape: readonly number[
 }
 
 /** Dtypes that ONNX Runtime's Where takes on the CPU. */
-const SELECTABLE = new Set<DType>(["float32", "float64", "int32", "int64", "uint8", "bool"]);
+const SELECTABLE = new Set<DType>(["float32", "float64", "int32", "int64", "uint8"]);
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
 

@@ -70,7 +70,14 @@ export const Range = defineOp("Range", {
     const out = { dtype: Tidx, shape: outShape(op, inputs) };
     return [onnx.add("Range", [inputs.start, inputs.limit, inputs.delta], {}, out)];
   },
-  lowers: ({ Tidx }) => ["float64", "int16", "int32", "int64"].includes(Tidx),
+  // A range that leads the other way is an error, which ONNX would not see: so only from 0 up to a dim.
+  lowers: ({ Tidx }, { start, limit, delta }) =>
+    (Tidx === "int32" || Tidx === "int64") &&
+    limit.partial !== null &&
+    start.value !== null &&
+    toNumbers(start.value)[0] === 0 &&
+    delta.value !== null &&
+    toNumbers(delta.value)[0]! > 0,
   host: ({ start, limit, delta }, { Tidx }) => {
     const count = countOf(start, limit, delta);
     const out = zeros(Tidx, [count]);
@@ -226,7 +233,7 @@ export const OneHot = defineOp("OneHot", {
 });
 
 /** Dtypes that ONNX Runtime's Where takes on the CPU. */
-const SELECTABLE = new Set<DType>(["float32", "float64", "int32", "int64", "uint8", "bool"]);
+const SELECTABLE = new Set<DType>(["float32", "float64", "int32", "int64", "uint8"]);
 
 export interface OneHotOptions {
   /** 1, true for bool */

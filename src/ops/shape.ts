@@ -117,7 +117,8 @@ export const Reshape = defineOp("Reshape", {
     // allowzero: TF's 0 is a dim of no elements, not "as in the input".
     return [onnx.add("Reshape", [inputs.tensor, dims], { allowzero: 1 }, { shape: out })];
   },
-  lowers: ({ T }) => movable(T),
+  // A fed shape may be wrong, which is for the host to say; one made of other shapes is right.
+  lowers: ({ T }, { shape }) => movable(T) && shape.partial !== null,
   host: ({ tensor, shape }) => [reshaped(tensor, resolveDims(tensor, toNumbers(shape)))],
 });
 
@@ -250,7 +251,7 @@ function expanded(shape: Shape | null, dim: readonly number[] | null): Shape | n
   if (dim !== null && dim.length !== 1)
     throw invalid(`'dim' input must be a tensor with a single value, it has ${dim.length}`);
   if (shape === null) return null;
-  if (dim === null) return new Array<null>(shape.length + 1).fill(null);
+  if (dim === null) return null;
   const rank = shape.length + 1;
   if (dim[0]! < -rank || dim[0]! >= rank) {
     throw invalid(`dim ${dim[0]} not in the interval [${-rank}, ${rank - 1}].`);
@@ -274,19 +275,7 @@ export const InvertPermutation = defineOp("InvertPermutation", {
     return [{ shape: x.shape ?? [null] }];
   },
   grad: () => [null],
-  lower: (onnx, { x }, { T }) => {
-    const wide = onnx.cast(x, "int64");
-    const zeros = onnx.add("Sub", [wide, wide], {}, { dtype: "int64", shape: x.shape });
-    const n = onnx.add("Size", [x], {}, { dtype: "int64", shape: [] });
-    const count = onnx.add(
-      "Range",
-      [onnx.scalar(0, "int64"), n, onnx.scalar(1, "int64")],
-      {},
-      { dtype: "int64", shape: x.shape },
-    );
-    const y = onnx.add("ScatterElements", [zeros, wide, count], {}, { dtype: "int64", shape: x.shape });
-    return [onnx.cast(y, T)];
-  },
+  lower: absent("what is no permutation is an error, which ONNX would not see"),
   host: ({ x }, { T }) => {
     const perm = toNumbers(x);
     const inverse = new Array<number>(perm.length).fill(-1);
@@ -309,8 +298,24 @@ export const ConcatOffset = defineOp("ConcatOffset", {
   outputs: { offset: "N*shape_type" },
   attrs: { N: attr.int({ min: 2 }), shape_type: indexType },
   infer: ({ shape }) => shape.map((s) => ({ shape: s.shape })),
+  partial: ({ shape }, _, index) => shape[index]!.partial?.map(() => null) ?? null,
   grad: (_g, op) => op.inputs.map(() => null),
-  lower: absent("a few integers: the host is quicker"),
+  lower: (onnx, { concat_dim, shape }, { shape_type }) => {
+    const rank = shape[0]!.shape![0]!;
+    const axis = normalizeAxis(toNumbers(concat_dim.constant!)[0]!, rank);
+    const mask = onnx.ints(Array.from({ length: rank }, (_, i) => Number(i === axis)));
+    const out = { dtype: "int64", shape: [rank] } as const;
+    let offset = onnx.ints(new Array<number>(rank).fill(0));
+    return shape.map((s) => {
+      const here = offset;
+      const step = onnx.add("Mul", [onnx.cast(s, "int64"), mask], {}, out);
+      offset = onnx.add("Add", [offset, step], {}, out);
+      return onnx.cast(here, shape_type);
+    });
+  },
+  // Shapes that do not agree are an error, which ONNX would not see: those of tensors do.
+  lowers: (_, { concat_dim, shape }) =>
+    concat_dim.value !== null && shape.every((s) => s.partial !== null) && shape[0]!.shape?.[0] != null,
   host: ({ concat_dim, shape }, { shape_type }) => {
     const rank = shape[0]!.shape[0]!;
     const axis = normalizeAxis(toNumbers(concat_dim)[0]!, rank);

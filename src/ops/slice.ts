@@ -67,7 +67,8 @@ export const Slice = defineOp("Slice", {
     return [pieces.setShape(g.add("Pad", [dy!, paddings]), x.shape), null, null];
   },
   lower: (onnx, inputs, _, op) => [lowerSlice(onnx, inputs, outShape(op, inputs))],
-  lowers: ({ T }, { input, begin }) => movable(T) && (input.shape !== null || begin.shape?.[0] != null),
+  lowers: ({ T }, { input, begin, size }) =>
+    movable(T) && input.shape !== null && fits(input.shape, begin, size),
   host: ({ input, begin, size }) => {
     const [starts, sizes] = [toNumbers(begin), toNumbers(size)];
     const strides = stridesOf(input.shape);
@@ -82,6 +83,13 @@ export const Slice = defineOp("Slice", {
     return [pickAlong(input, tables)];
   },
 });
+
+/** Whether the slice is sure to be inside, since ONNX would clamp it: by its bounds, or as they follow from other shapes. */
+function fits(input: Shape, begin: Spec, size: Spec): boolean {
+  const [starts, sizes] = [numbersOf(begin), numbersOf(size)];
+  if (starts === null || sizes === null) return begin.partial !== null && size.partial !== null;
+  return starts.every((b, i) => input[i] !== null || (b === 0 && sizes[i] === -1));
+}
 
 function lowerSlice(
   onnx: Onnx,

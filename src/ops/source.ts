@@ -55,17 +55,6 @@ export const Placeholder = defineOp("Placeholder", {
   host: absent("its value is fed"),
 });
 
-/** Placeholder of older graphs. @see TensorFlow core/ops/array_ops.cc "PlaceholderV2" */
-export const PlaceholderV2 = defineOp("PlaceholderV2", {
-  inputs: {},
-  outputs: { output: "dtype" },
-  attrs: { dtype: attr.type(), shape: attr.shape() },
-  infer: (_, { shape }) => [{ shape: shape.dims }],
-  grad: () => [],
-  lower: absent("its value is fed"),
-  host: absent("its value is fed"),
-});
-
 /** Must be fed: by `session.run(..., { feeds })`. */
 export function placeholder(
   graph: Graph,
@@ -210,7 +199,8 @@ export const CheckNumerics = defineOp("CheckNumerics", {
   stateful: true,
   infer: ({ tensor }) => [{ shape: tensor.shape }],
   grad: (g, _op, [dy], { message }) => {
-    const text = `Not a number (NaN) or infinity (Inf) values detected in gradient. ${message}`;
+    // b'': TF Python formats the attribute, which is bytes.
+    const text = `Not a number (NaN) or infinity (Inf) values detected in gradient. b'${message}'`;
     return [g.add("CheckNumerics", [dy!], { attrs: { message: text } })];
   },
   lower: absent("an ONNX model cannot raise an error"),
@@ -240,18 +230,24 @@ export const EnsureShape = defineOp("EnsureShape", {
   inputs: { input: "T" },
   outputs: { output: "T" },
   attrs: { shape: attr.shape(), T: attr.type() },
-  infer: ({ input }, { shape }) => [{ shape: mergeShapes(input.shape, shape.dims) }],
+  infer: ({ input }, { shape }) => {
+    if (!isCompatible(input.shape, shape.dims)) throw misfit("input", input.shape, shape.dims);
+    return [{ shape: mergeShapes(input.shape, shape.dims) }];
+  },
   grad: (_g, _op, dys) => [dys[0]!],
   lower: (_, { input }) => [input],
   lowers: ({ T, shape }, { input }) => movable(T) && holdsAlready(input.shape, shape.dims),
   host: ({ input }, { shape }, { op }) => {
-    if (!isCompatible(input.shape, shape.dims)) {
-      const what = `Shape of tensor ${op.inputs[0]!.op.name} ${formatShape(input.shape)} is not compatible with expected shape ${formatShape(shape.dims)}.`;
-      throw new VarscopeError("INVALID_ARGUMENT", what, { at: op.name });
-    }
+    if (!isCompatible(input.shape, shape.dims)) throw misfit(op.inputs[0]!.op.name, input.shape, shape.dims);
     return [input];
   },
 });
+
+const misfit = (name: string, found: Shape | null, wanted: Shape | null): VarscopeError =>
+  new VarscopeError(
+    "INVALID_ARGUMENT",
+    `Shape of tensor ${name} ${formatShape(found)} is not compatible with expected shape ${formatShape(wanted)}.`,
+  );
 
 const holdsAlready = (known: Shape | null, wanted: Shape | null): boolean =>
   wanted === null ||

@@ -346,24 +346,28 @@ export function index(x: Output, items: readonly AxisIndex[]): Output {
   items.forEach((item, i) => {
     const flag = 1 << i;
     const whole = item === "..." || item === null;
-    const range: AxisRange = whole
-      ? { from: 0, to: 0 }
-      : isRange(item)
-        ? item
-        : { from: item, to: next(item) };
     if (item === "...") masks.ellipsis |= flag;
     else if (item === null) masks.newAxis |= flag;
     else if (!isRange(item)) masks.shrink |= flag;
-    if (range.from === undefined) masks.begin |= flag;
-    if (range.to === undefined) masks.end |= flag;
-    begin.push(range.from ?? 0);
-    end.push(range.to ?? 0);
-    strides.push(range.step ?? 1);
+    else {
+      if (item.from === undefined) masks.begin |= flag;
+      if (item.to === undefined) masks.end |= flag;
+    }
+    const [b, e, s] = whole
+      ? [0, 0, 1]
+      : isRange(item)
+        ? pieces.rangeBounds(g, [item.from ?? null, item.to ?? null, item.step ?? null])
+        : [item, next(item), strideOf(item)];
+    begin.push(b);
+    end.push(e);
+    strides.push(s);
   });
   return pieces.cut(g, x, begin, end, { ...masks, strides });
 }
 
 const isRange = (item: AxisIndex): item is AxisRange =>
   typeof item === "object" && item !== null && !pieces.isOutput(item);
+const strideOf = (i: number | Output): number | Output =>
+  pieces.isOutput(i) && i.dtype !== "int32" ? i.graph.constant(1, { dtype: i.dtype }) : 1;
 const next = (i: number | Output): number | Output =>
   pieces.isOutput(i) ? i.graph.add("AddV2", [i, 1], { name: "add" }) : i + 1;

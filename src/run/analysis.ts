@@ -8,6 +8,7 @@ import {
   type Access,
   argCount,
   argType,
+  dimsOf,
   groupArgs,
   type HandleSpec,
   type HostContext,
@@ -290,7 +291,8 @@ class Analyser {
 
   private constant(value: Tensor): Slot {
     this.constants.add(value);
-    return this.slot({ dtype: value.dtype, shape: value.shape, value, partial: null, handle: null }, "constant", null);
+    const partial = dimsOf(value);
+    return this.slot({ dtype: value.dtype, shape: value.shape, value, partial, handle: null }, "constant", null);
   }
 
   /** Values of a pure op whose inputs are constants. */
