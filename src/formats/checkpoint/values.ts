@@ -235,7 +235,9 @@ async function needParts(entry: IndexEntry, parts: readonly Part[], shard: Shard
   }
 }
 
-/** Small tensors that lie together are read together, up to this. */
+/** Tensors this small that lie together are read together and copied apart: a read costs as much as to copy this. */
+const SMALL_BYTES = 128 << 10;
+/** Bytes of such a read, at most. */
 const GROUP_BYTES = 4 << 20;
 /** Tensors, or groups of small ones, that are read at once. */
 const READERS = 2;
@@ -282,6 +284,7 @@ function grouped(entries: readonly IndexEntry[]): number[][] {
       !isPartitioned(first) &&
       entry.shard === first.shard &&
       entry.offset === end &&
+      Math.max(entry.bytes, first.bytes) <= SMALL_BYTES &&
       entry.offset + entry.bytes - first.offset <= GROUP_BYTES;
     if (joins) groups.at(-1)!.push(i);
     else {
