@@ -87,7 +87,7 @@ export const LeakyReluGrad = defineOp("LeakyReluGrad", {
   },
   lower: (onnx, { gradients, features }, { alpha }) => {
     const zero = onnx.scalar(0, features.dtype);
-    const scaled = onnx.map("Mul", [gradients, onnx.scalar(alpha, gradients.dtype)]);
+    const scaled = onnx.map("Mul", [gradients, onnx.scalar(Math.fround(alpha), gradients.dtype)]);
     return [where(onnx, test(onnx, "Greater", features, zero), gradients, scaled)];
   },
   lowers: ort.floats,

@@ -19,7 +19,7 @@ function fitBound(t: Tensor, bound: Tensor, name: string): Tensor {
   );
 }
 
-/** t between two bounds, scalars or of its shape. @see TensorFlow core/ops/math_ops.cc "ClipByValue"; clip_ops.py "_clip_by_value_grad" */
+/** t between two bounds, scalars or of its shape; the lower one wins where they cross. @see TensorFlow core/ops/math_ops.cc "ClipByValue"; clip_ops.py "_clip_by_value_grad" */
 export const ClipByValue = defineOp("ClipByValue", {
   inputs: { t: "T", clip_value_min: "T", clip_value_max: "T" },
   outputs: { output: "T" },
@@ -41,13 +41,13 @@ export const ClipByValue = defineOp("ClipByValue", {
     return [gx, toLow, sumTo(gz, rz, sz)];
   },
   lower: (onnx, { t, clip_value_min, clip_value_max }) => [
-    onnx.map("Min", [onnx.map("Max", [t, clip_value_min]), clip_value_max]),
+    onnx.map("Max", [onnx.map("Min", [t, clip_value_max]), clip_value_min]),
   ],
   lowers: ort.ordered,
   host: ({ t, clip_value_min, clip_value_max }) => {
     const low = fitBound(t, clip_value_min, "clip_value_min");
     const high = fitBound(t, clip_value_max, "clip_value_max");
-    return [mapBinary(mapBinary(t, low, UPPER), high, LOWER)];
+    return [mapBinary(mapBinary(t, high, LOWER), low, UPPER)];
   },
 });
 

@@ -116,17 +116,29 @@ const fits = (x: Spec["shape"], y: Spec["shape"]): boolean => {
   }
 };
 
+/** Shape of Equal without shape errors: a scalar where a pair of dims is known not to fit, unknown where it may not. */
+function lenientShape(x: Spec["shape"], y: Spec["shape"]): Spec["shape"] {
+  if (x === null || y === null) return null;
+  const rank = Math.max(x.length, y.length);
+  const dims: (number | null)[] = [];
+  for (let i = 0; i < rank; i++) {
+    const a = i < rank - x.length ? 1 : x[i - rank + x.length]!;
+    const b = i < rank - y.length ? 1 : y[i - rank + y.length]!;
+    if (a !== null && b !== null && a !== b && a !== 1 && b !== 1) return [];
+    if ((a === null && b !== null && b > 1) || (b === null && a !== null && a > 1)) return null;
+    dims.push(a === 1 ? b : b === 1 ? a : a === b ? a : null);
+  }
+  return dims;
+}
+
 const equality = {
   inputs: { x: "T", y: "T" },
   outputs: { z: "bool" },
   attrs: { T: attr.type(), incompatible_shape_error: attr.bool({ default: true }) },
-  infer: (pair: Pair<Spec>, attrs: EqualAttrs) => {
-    const { x, y } = pair;
-    if (attrs.incompatible_shape_error) return broadcasting(pair);
-    return fits(x.shape, y.shape) && x.shape !== null && y.shape !== null
+  infer: (pair: Pair<Spec>, attrs: EqualAttrs) =>
+    attrs.incompatible_shape_error
       ? broadcasting(pair)
-      : [{ shape: null }];
-  },
+      : [{ shape: lenientShape(pair.x.shape, pair.y.shape) }],
   // Shapes that do not fit make one bool: not known before the run
   lowers: ({ T, incompatible_shape_error }: EqualAttrs): boolean =>
     incompatible_shape_error && (T === "bool" || ort.numbers({ T })),
@@ -192,7 +204,10 @@ export const ApproximateEqual = defineOp("ApproximateEqual", {
     T: attr.type(...FLOATS, ...INTS, ...UINTS, ...COMPLEX, ...QUANTIZED),
     tolerance: attr.float({ default: 1e-5 }),
   },
-  infer: ({ x, y }) => merged(x, y),
+  infer: ({ x, y }) => {
+    merged(x, y);
+    return [{ shape: x.shape }];
+  },
   grad: () => [null, null],
   lower: (onnx, { x, y }, { tolerance }) => {
     const distance = onnx.map("Abs", [onnx.map("Sub", [x, y])]);

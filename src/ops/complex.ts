@@ -12,7 +12,7 @@ import {
 import { absent, attr, defineOp, type Input, type Output, type Spec } from "../graph/index.ts";
 import { cconj } from "./kernels/complex.ts";
 import { broadcastIndex, broadcastOf, mapUnary } from "./kernels/elementwise.ts";
-import { after, apply, constantLike, graphOf, mul, neg, reduceGradients } from "./operators.ts";
+import { after, apply, constantLike, divNoNan, graphOf, mul, neg, reduceGradients } from "./operators.ts";
 import * as pieces from "./pieces.ts";
 
 const noComplex = absent("ONNX has no complex numbers");
@@ -135,7 +135,7 @@ export const ComplexAbs = defineOp("ComplexAbs", {
   grad: (_, op, [dy]) => {
     const scaled = mul(join(dy!, pieces.zerosLike(dy!)), op.inputs[0]!);
     const y = op.output(0);
-    return [apply("DivNoNan", scaled, join(y, pieces.zerosLike(y)))];
+    return [divNoNan(scaled, join(y, pieces.zerosLike(y)))];
   },
   lower: noComplex,
   host: ({ x }, { Tout }) => realOf(x, Tout, Math.hypot),

@@ -24,7 +24,17 @@ import {
   quotient,
   remainder,
 } from "./kernels/integer.ts";
-import { allSameShape, apply, conj, graphOf, mul, neg, reduceGradients, truediv } from "./operators.ts";
+import {
+  allSameShape,
+  apply,
+  conj,
+  divNoNan,
+  graphOf,
+  mul,
+  neg,
+  reduceGradients,
+  truediv,
+} from "./operators.ts";
 import * as pieces from "./pieces.ts";
 import {
   binary,
@@ -196,7 +206,7 @@ const zeroWhere = (onnx: Onnx, guard: OnnxValue, value: OnnxValue): OnnxValue =>
 /** x / y, 0 where y is 0. @see TensorFlow core/ops/math_ops.cc "DivNoNan" */
 export const DivNoNan = defineOp("DivNoNan", {
   ...binary(...FLOATS, ...COMPLEX),
-  grad: quotientGrad((x, y) => apply("DivNoNan", x, y)),
+  grad: quotientGrad((x, y) => divNoNan(x, y)),
   lower: (onnx, { x, y }) => [zeroWhere(onnx, y, onnx.map("Div", [x, y]))],
   lowers: ort.floats,
   host: hostBinary({

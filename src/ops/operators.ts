@@ -37,6 +37,8 @@ export const sub = binary("Sub", "sub");
 export const mul = binary("Mul", "mul");
 /** x / y */
 export const truediv = binary("RealDiv", "truediv");
+/** x / y, 0 where y is 0 */
+export const divNoNan = binary("DivNoNan", "div_no_nan");
 /** -x */
 export const neg = (x: Output): Output => x.graph.add("Neg", [x]);
 /** `x` itself where it is real */

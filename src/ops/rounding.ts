@@ -37,7 +37,11 @@ function nearest(x: number): number {
 
 const self = <X>(x: X): X => x;
 
-/** The nearest integer, ties to even. @see TensorFlow core/ops/math_ops.cc "Round" */
+/**
+ * The nearest integer, ties to even; integers stay. (TensorFlow 2.21's CPU kernel gives 0 for integers; its Python never calls it.)
+ *
+ * @see TensorFlow core/ops/math_ops.cc "Round"
+ */
 export const Round = defineOp("Round", {
   ...unary(...FLOATS, ...INTS, ...COMPLEX),
   grad: () => [null],

@@ -8,7 +8,6 @@ import {
   casinh,
   catan,
   catanh,
-  cconj,
   ccos,
   ccosh,
   cmul,
@@ -218,7 +217,7 @@ export const TanhGrad = defineOp("TanhGrad", {
   host: ({ y, dy }) => [
     mapBinary(y, dy, {
       float: (a, b) => b * (1 - a * a),
-      complex: (a, b) => cmul(b, csub([1, 0], cmul(cconj(a), cconj(a)))),
+      complex: (a, b) => cmul(b, csub([1, 0], cmul(a, a))),
     }),
   ],
 });
@@ -295,7 +294,7 @@ export const SigmoidGrad = defineOp("SigmoidGrad", {
   host: ({ y, dy }) => [
     mapBinary(y, dy, {
       float: (a, b) => b * a * (1 - a),
-      complex: (a, b) => cmul(b, cmul(cconj(a), csub([1, 0], cconj(a)))),
+      complex: (a, b) => cmul(b, cmul(a, csub([1, 0], a))),
     }),
   ],
 });

@@ -23,7 +23,6 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.python.framework import op_def_library, op_def_registry, tensor_util
 
-sys.path.insert(0, str(Path(__file__).parent))
 from ops_encode import encode_attr, encode_shape, encode_tensor, encode_text, numpy_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -266,7 +265,7 @@ def encode_op_def(op):
         if a.HasField("default_value"):
             out["default"] = encode_attr(a.default_value)
         if a.HasField("allowed_values"):
-            out["allowed"] = sorted(encode_attr(a.allowed_values))
+            out["allowed"] = sorted(set(encode_attr(a.allowed_values)))
         if a.has_minimum:
             out["min"] = a.minimum
         return out

@@ -108,11 +108,10 @@ export function lgamma(x: number): number {
   return (z - 0.5) * Math.log(z) - z + Math.log(2 * Math.PI) / 2 + series - Math.log(product);
 }
 
-/** Γ'(x) / Γ(x); NaN at the negative integers, ∓∞ at ±0. */
+/** Γ'(x) / Γ(x); NaN at 0 and the negative integers. */
 export function digamma(x: number): number {
-  if (x === 0) return -1 / x;
   if (Number.isNaN(x) || x === Number.POSITIVE_INFINITY) return x;
-  if (x < 0) {
+  if (x <= 0) {
     if (Number.isInteger(x) || x === Number.NEGATIVE_INFINITY) return Number.NaN;
     return digamma(1 - x) - Math.PI / Math.tan(Math.PI * (x % 1));
   }
@@ -128,13 +127,15 @@ export function zeta(x: number, q: number): number {
   if (x === 1) return Number.POSITIVE_INFINITY;
   if (!(x > 1) || Number.isNaN(q)) return Number.NaN;
   if (q <= 0) {
-    if (Number.isInteger(q))
+    if (Number.isInteger(q) || q === Number.NEGATIVE_INFINITY)
       return Number.isInteger(x) && x % 2 !== 0 ? Number.NaN : Number.POSITIVE_INFINITY;
-    if (!Number.isInteger(x)) return Number.NaN;
+    // Below, the sum has more terms than anybody waits for.
+    if (!Number.isInteger(x) || q < -1e6) return Number.NaN;
   }
   let sum = 0;
   let z = q;
-  for (; z < FAR; z++) sum += z ** -x;
+  for (; z < FAR; z++) sum += z === 1 ? 1 : z ** -x;
+  if (x > 1e3 || z === Number.POSITIVE_INFINITY) return sum; // the rest is below the smallest double
   sum += z ** (1 - x) / (x - 1) + z ** -x / 2;
   let factor = x * z ** (-x - 1);
   for (let i = 0; i < BERNOULLI.length; i++) {
