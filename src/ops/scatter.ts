@@ -17,6 +17,7 @@ import { checkedIndices, pointsOutside } from "./gather.ts";
 import { type Combine, scatterNd as scatterTuples } from "./kernels/gather.ts";
 import { movable, outShape } from "./onnx-facts.ts";
 import * as pieces from "./pieces.ts";
+import { scatterTupleNodes } from "./scatter-onnx.ts";
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
 
@@ -40,7 +41,7 @@ function checkUpdates(indices: Shape | null, updates: Shape | null, shape: Shape
   }
 }
 
-/** Dtypes that ONNX Runtime's ScatterND adds up. */
+/** Dtypes that ONNX Runtime's ScatterElements adds up. */
 const SUMMABLE = new Set<DType>(["float32", "float64", "int32", "int64"]);
 
 function canLower(
@@ -57,7 +58,7 @@ function canLower(
   );
 }
 
-const REDUCTION = { set: "none", add: "add", sub: "add", max: "max", min: "min" } as const;
+const REDUCTION = { add: "add", sub: "add", max: "max", min: "min" } as const;
 
 function lowerScatter(
   onnx: Onnx,
@@ -67,7 +68,9 @@ function lowerScatter(
   how: Combine,
 ): OnnxValue {
   const by = how === "sub" ? onnx.add("Neg", [updates], {}, { shape: updates.shape }) : updates;
-  return onnx.add("ScatterND", [target, checkedIndices(onnx, indices), by], { reduction: REDUCTION[how] });
+  const tuples = checkedIndices(onnx, indices);
+  if (how === "set") return onnx.add("ScatterND", [target, tuples, by], {});
+  return scatterTupleNodes(onnx, target, tuples, by, REDUCTION[how]);
 }
 
 /** Zeros of a shape plus updates at index tuples. @see TensorFlow core/ops/array_ops.cc "ScatterNd" */

@@ -6,6 +6,7 @@ import {
   type Shape,
   setElement,
   sizeOf,
+  sizeOrNull,
   type Tensor,
   toNumbers,
   VarscopeError,
@@ -16,6 +17,7 @@ import { checkedIndices } from "./gather.ts";
 import { segmentSum as sumSegments } from "./kernels/gather.ts";
 import { outShape } from "./onnx-facts.ts";
 import * as pieces from "./pieces.ts";
+import { scatterRowNodes } from "./scatter-onnx.ts";
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
 
@@ -41,7 +43,7 @@ const NUMBERS = [
   "uint64",
 ] as const;
 
-/** Dtypes that ONNX Runtime's ScatterND adds up. */
+/** Dtypes that ONNX Runtime's ScatterElements adds up. */
 const SUMMABLE = new Set<DType>(["float32", "float64", "int32", "int64"]);
 
 function unsortedShape(data: Shape | null, ids: Shape | null, count: number | null): Shape | null {
@@ -96,13 +98,14 @@ export const UnsortedSegmentSum = defineOp("UnsortedSegmentSum", {
       { dtype: "bool", shape: ids.shape },
     );
     const rows = onnx.add("Where", [negative, count, ids], {}, { dtype: "int64", shape: ids.shape });
-    const tuples = onnx.add(
-      "Unsqueeze",
-      [rows, onnx.ints([ids.shape!.length])],
-      {},
-      { shape: [...ids.shape!, 1] },
+    const n = sizeOrNull(ids.shape);
+    const sums = scatterRowNodes(
+      onnx,
+      base,
+      onnx.reshape(rows, [n]),
+      onnx.reshape(data, [n, ...tail]),
+      "add",
     );
-    const sums = onnx.add("ScatterND", [base, tuples, data], { reduction: "add" }, { shape: wide });
     return [onnx.add("Slice", [sums, onnx.ints([0]), count], {}, { shape })];
   },
   lowers: ({ T }, { data, segment_ids, num_segments }) =>
@@ -174,8 +177,7 @@ export const SegmentSum = defineOp("SegmentSum", {
       { value: { tensor: zeros(T, [1]) } },
       { dtype: T, shape },
     );
-    const tuples = onnx.reshape(checkedIndices(onnx, segment_ids), [segment_ids.shape![0]!, 1]);
-    return [onnx.add("ScatterND", [base, tuples, data], { reduction: "add" }, { shape })];
+    return [scatterRowNodes(onnx, base, checkedIndices(onnx, segment_ids), data, "add")];
   },
   // The number of segments is a value: it must be known.
   lowers: ({ T }, { data, segment_ids }) =>

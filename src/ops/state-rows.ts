@@ -17,6 +17,7 @@ import { countOf, rowsGrad } from "./gather-grad.ts";
 import { type RowUpdate, scatterRows } from "./kernels/accumulate.ts";
 import { gatherAlong, gatherNd } from "./kernels/gather.ts";
 import { movable } from "./onnx-facts.ts";
+import { scatterRowNodes } from "./scatter-onnx.ts";
 import { handleOf, NUMBER_TYPES, variableShape } from "./state.ts";
 
 const IS_REF = absent("its output is the variable after the update, which the session holds");
@@ -139,23 +140,19 @@ interface RowArgs<V> {
   readonly updates: V;
 }
 
-/**
- * As ScatterElements, whose updates follow one another: ScatterND shares them out among threads, and of two threads that add to one
- * row one is lost (ONNX Runtime 1.30).
- */
 function scatterNodes(
   onnx: Onnx,
   { params, indices, updates }: RowArgs<OnnxValue>,
   kind: RowUpdate,
 ): OnnxValue {
-  const [count, tail] = [indices.shape![0] as number, params.shape!.slice(1) as number[]];
-  const rank = tail.length + 1;
-  const full = [count, ...tail];
-  const column = onnx.reshape(checkedIndices(onnx, indices), [count, ...tail.map(() => 1)]);
-  const wide = rank === 1 ? column : onnx.add("Expand", [column, onnx.ints(full)], {}, { shape: full });
   const change = kind === "sub" ? onnx.map("Neg", [updates]) : updates;
-  const attrs = { axis: 0, reduction: kind === "set" ? "none" : "add" };
-  return onnx.add("ScatterElements", [params, wide, change], attrs, { shape: params.shape });
+  return scatterRowNodes(
+    onnx,
+    params,
+    checkedIndices(onnx, indices),
+    change,
+    kind === "set" ? "none" : "add",
+  );
 }
 
 const canScatter = (dtype: DType, { params, indices, updates }: RowArgs<Spec>, kind: RowUpdate): boolean =>
