@@ -1,6 +1,6 @@
 /** @file Quotients, remainders, and products and quotients that take 0 for NaN. Inputs broadcast. Integer division by 0 is an error. */
 
-import { type DType, getElement, isInteger, sizeOf } from "../base/index.ts";
+import { type DType, getElement, isInteger, type Nested, sizeOf } from "../base/index.ts";
 import {
   absent,
   defineOp,
@@ -9,7 +9,7 @@ import {
   type Onnx,
   type OnnxValue,
   type Operation,
-  type Output,
+  Output,
   type Spec,
 } from "../graph/index.ts";
 import { cdiv, cmul, isZero } from "./kernels/complex.ts";
@@ -64,8 +64,8 @@ function dividesSafely({ T }: { readonly T: DType }, { y }: { readonly y: Spec }
   );
 }
 
-const divide_ = (x: number, y: number): number => x / y;
-const truncated = { float: divide_, int: quotient, big: longQuotient, complex: cdiv };
+const realQuotient = (x: number, y: number): number => x / y;
+const truncated = { float: realQuotient, int: quotient, big: longQuotient, complex: cdiv };
 
 /** gx = dy / y; gy = dy · (-x / y / y), by the quotients of `divide`. */
 const quotientGrad =
@@ -92,7 +92,7 @@ export const RealDiv = defineOp("RealDiv", {
   grad: quotientGrad((x, y) => apply("RealDiv", x, y)),
   lower: lowerBinary("Div"),
   lowers: ort.floats,
-  host: hostBinary({ float: divide_, complex: cdiv }), // TensorFlow has no kernel for integers
+  host: hostBinary({ float: realQuotient, complex: cdiv }), // TensorFlow has no kernel for integers
 });
 
 /** What integers are divided as. @see TensorFlow python/ops/math_ops.py _TRUEDIV_TABLE */
@@ -110,18 +110,13 @@ const QUOTIENT_TYPE: Partial<Record<DType, DType>> = {
 /** x / y as Python 3 divides: integers as float32 (up to 16 bits) or float64. Named "truediv". */
 export function divide(x: Input, y: Input, name = "truediv"): Output {
   const g = graphOf(x, y);
-  const known = [x, y].find((v) => typeof v === "object" && "op" in v) as Output;
-  const to = QUOTIENT_TYPE[known.dtype];
+  const { dtype } = x instanceof Output ? x : (y as Output);
+  const to = QUOTIENT_TYPE[dtype];
   if (to === undefined) return g.add(RealDiv, [x, y], { name });
   return g.nameScope(name, (scope) => {
-    const [a, b] = [
-      x === known ? known : g.constant(x as never, { dtype: known.dtype, name: "x" }),
-      y === known
-        ? known
-        : typeof y === "object" && "op" in y
-          ? (y as Output)
-          : g.constant(y as never, { dtype: known.dtype, name: "y" }),
-    ];
+    const tensorOf = (v: Input, label: string): Output =>
+      v instanceof Output ? v : g.constant(v as Nested, { dtype, name: label });
+    const [a, b] = [tensorOf(x, "x"), tensorOf(y, "y")];
     return g.add(RealDiv, [pieces.cast(a, to), pieces.cast(b, to)], { name: scope });
   });
 }
