@@ -187,7 +187,9 @@ function updateOf(rule: Rule, grad: Grad, v: Variable, step: Step): Operation {
   const { constraint } = v;
   if (constraint === null) return update;
   return v.graph.controlDependencies([update], () => {
-    const written = v.assign(constraint(v.value()), { readValue: false });
+    // TensorFlow takes the snapshot of a reference here, which shares the variable's memory; a read of its own says the same in the graph
+    const value = v.isResource ? v.value() : v.readValue();
+    const written = v.assign(constraint(value), { readValue: false });
     return written instanceof Output ? written.op : written;
   });
 }
