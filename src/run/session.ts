@@ -150,14 +150,19 @@ export class Session {
     }
   }
 
-  private planFor(request: Request, pruned: () => Pruned, key: string, feeds: ReadonlyMap<Output, Tensor>): Promise<Plan> {
+  private async planFor(request: Request, pruned: () => Pruned, key: string, feeds: ReadonlyMap<Output, Tensor>): Promise<Plan> {
     let family = this.families.get(key);
     if (family === undefined) {
       family = new PlanFamily();
       this.families.set(key, family);
     }
     const shapes: FeedShapes = new Map([...feeds].map(([x, t]) => [x, t.shape as Shape]));
-    return family.planFor(shapes, (fed, baked) => this.compile(request, pruned(), fed, baked), this.variables);
+    const plan = await family.planFor(shapes, (fed, baked) => this.compile(request, pruned(), fed, baked), this.variables);
+    if ([...plan.analysis.probes].every(([variable, had]) => this.variables.has(variable) === had)) return plan;
+    // The plan answered "has it a value?" for good, and the answer has changed.
+    this.families.delete(key);
+    await family.release();
+    return this.planFor(request, pruned, key, feeds);
   }
 
   private async compile(
@@ -187,9 +192,6 @@ export class Session {
 
   private readVariables(plan: Plan, values: (Tensor | undefined)[]): void {
     const { analysis } = plan;
-    for (const [key, had] of analysis.probes) {
-      if (this.variables.has(key) !== had) throw new VarscopeError("INTERNAL", `variable ${key} changed under a plan`);
-    }
     for (const slot of analysis.reads) values[slot.id] = this.variables.need(slot.key!, analysis.variables.get(slot.key!)!.isRef);
   }
 
