@@ -60,7 +60,9 @@ describe("moving statistics", () => {
     await using session = await started(g);
     await session.run([], { targets: updates, feeds: { "x:0": images } });
     const got = await movingOf(session);
-    want.forEach((v, i) => expect(got[i]).toBeCloseTo(v, 7));
+    want.forEach((v, i) => {
+      expect(got[i]).toBeCloseTo(v, 7);
+    });
   });
 
   test("a batch of one is divided by one, not by zero", async () => {
@@ -104,7 +106,9 @@ describe("a frozen layer", () => {
     expect(trainableVariables(g)).toEqual([]);
     await using session = await started(g);
     const out = toNumbers(await session.run(y, { feeds: { "x:0": images } }));
-    [-1.0688924, -0.5344462, 0, 1.6033385].forEach((v, i) => expect(out[i]).toBeCloseTo(v, 5));
+    [-1.0688924, -0.5344462, 0, 1.6033385].forEach((v, i) => {
+      expect(out[i]).toBeCloseTo(v, 5);
+    });
   });
 });
 

@@ -174,7 +174,7 @@ describe("what cannot be", () => {
     await expect(saver(g).restore(fresh, join(dir, "m"))).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
       what: expect.stringMatching(
-        /a mismatch between the current graph and the graph from the checkpoint[^]*lhs shape= ?\[3\] rhs shape= ?\[2\]/,
+        /a mismatch between the current graph and the graph from the checkpoint[\s\S]*lhs shape= ?\[3\] rhs shape= ?\[2\]/,
       ),
     });
   });
