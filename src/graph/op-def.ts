@@ -111,6 +111,8 @@ export interface OpAspects<I, O, A> {
   readonly shapeOnly?: boolean;
   /** whether `lower` can do it for these dtypes and attrs (and input ranks); by default yes */
   readonly lowers?: (attrs: AttrsOf<A>, inputs: Args<I, Spec>) => boolean;
+  /** TensorFlow's sentence for what ONNX Runtime says when it refuses values in this op's nodes; null: as it stands */
+  readonly explain?: (message: string) => string | null;
   /** Outputs as values, in TypeScript. Needed where `lower` is absent or declines; used to fold constants. */
   readonly host:
     | ((inputs: Args<I, Tensor>, attrs: AttrsOf<A>, context: HostContext) => readonly Tensor[] | Promise<readonly Tensor[]>)

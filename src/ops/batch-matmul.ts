@@ -5,6 +5,8 @@ import {
   type DType,
   formatShape,
   isStatic,
+  mergeShapes,
+  type Shape,
   type Tensor,
   VarscopeError,
 } from "../base/index.ts";
@@ -12,7 +14,6 @@ import {
   attr,
   defineOp,
   type Graph,
-  type Inferred,
   type Onnx,
   type OnnxValue,
   type Operation,
@@ -29,25 +30,21 @@ const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGU
 const flag = attr.bool({ default: false });
 
 /** @param broadcast - the axes before the matrices may broadcast */
-function batchShape(x: Spec, y: Spec, flags: Flags, broadcast: boolean): readonly Inferred[] {
-  for (const { shape } of [x, y]) {
-    if (shape !== null && shape.length < 2)
+function batchShape(x: Shape | null, y: Shape | null, flags: Flags, broadcast: boolean): Shape | null {
+  for (const shape of [x, y]) {
+    if (shape !== null && shape.length < 2) {
       throw invalid(`Shape must be at least rank 2 but is rank ${shape.length}`);
+    }
   }
-  if (x.shape === null || y.shape === null) return [{ shape: null }];
-  const [bx, by] = [x.shape.slice(0, -2), y.shape.slice(0, -2)];
-  if (!broadcast && bx.length !== by.length) {
-    throw invalid(`Shapes must be equal rank, but are ${x.shape.length} and ${y.shape.length}`);
+  if (broadcast) {
+    if (x === null || y === null) return null;
+    return [...broadcastShapes(x.slice(0, -2), y.slice(0, -2))!, ...matrixDims(x, y, flags)];
   }
-  const batch = broadcast
-    ? broadcastShapes(bx, by)!
-    : bx.map((d, i) => {
-        const e = by[i]!;
-        if (d !== null && e !== null && d !== e)
-          throw invalid(`Dimensions must be equal, but are ${d} and ${e}`);
-        return d ?? e;
-      });
-  return [{ shape: [...batch, ...matrixDims(x.shape, y.shape, flags)] }];
+  const rank = (x ?? y)?.length;
+  if (rank === undefined) return null;
+  const unknown = new Array<null>(rank).fill(null);
+  const [a, b] = [x ?? unknown, y ?? unknown];
+  return [...mergeShapes(a.slice(0, -2), b.slice(0, -2))!, ...matrixDims(a, b, flags)];
 }
 
 interface BatchAttrs {
@@ -89,10 +86,7 @@ function hostBatch(
       );
   }
   checkInner(x, y, flags);
-  const specs = [x, y].map(
-    (t): Spec => ({ dtype: t.dtype, shape: t.shape, value: null, partial: null, handle: null }),
-  );
-  const shape = batchShape(specs[0]!, specs[1]!, flags, broadcast)[0]!.shape as number[];
+  const shape = batchShape(x.shape, y.shape, flags, broadcast) as number[];
   const left = attrs.adj_x ? conjugate(x) : x;
   const right = attrs.adj_y ? conjugate(y) : y;
   return [matmulTensors(left, right, shape, { ...flags, dtype })];
@@ -141,7 +135,7 @@ export const BatchMatMul = defineOp("BatchMatMul", {
     T: attr.type("bfloat16", "float16", "float32", "float64", "int32", "int64", "complex64", "complex128"),
     ...batchFlags,
   },
-  infer: ({ x, y }, attrs) => batchShape(x, y, flagsOf(attrs), false),
+  infer: ({ x, y }, attrs) => [{ shape: batchShape(x.shape, y.shape, flagsOf(attrs), false) }],
   grad: (_, op, [dy], attrs) => batchGrad(op, dy!, attrs, false),
   lower: lowerBatch,
   lowers: lowersBatch,
@@ -170,7 +164,7 @@ export const BatchMatMulV2 = defineOp("BatchMatMulV2", {
     ),
     ...batchFlags,
   },
-  infer: ({ x, y }, attrs) => batchShape(x, y, flagsOf(attrs), true),
+  infer: ({ x, y }, attrs) => [{ shape: batchShape(x.shape, y.shape, flagsOf(attrs), true) }],
   grad: (g, op, [dy], attrs) => broadcastGrad(g, op, dy!, attrs),
   lower: lowerBatch,
   lowers: lowersBatch,
@@ -201,7 +195,7 @@ export const BatchMatMulV3 = defineOp("BatchMatMulV3", {
     Tout: attr.type(...MIXED.filter((t) => t !== "uint8" && t !== "int8")),
     ...batchFlags,
   },
-  infer: ({ x, y }, attrs) => batchShape(x, y, flagsOf(attrs), true),
+  infer: ({ x, y }, attrs) => [{ shape: batchShape(x.shape, y.shape, flagsOf(attrs), true) }],
   grad: (g, op, [dy], attrs) => broadcastGrad(g, op, dy!, attrs),
   lower: (onnx, { x, y }, attrs, op) => {
     const wide = { x: onnx.cast(x, attrs.Tout), y: onnx.cast(y, attrs.Tout) };

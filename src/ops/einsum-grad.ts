@@ -61,7 +61,10 @@ function spread(
     return apply("BroadcastTo", pieces.reshape(dy, kept), shape);
   }
   const whole = pieces.concat([dims, pieces.shape(dy)], 0);
-  const ones = pieces.ones(g, [reduced.length], { dtype: "int32" });
+  const ones = g.nameScope("ones", (scope) => {
+    const size = g.constant([reduced.length], { dtype: "int32", name: "shape_as_tensor" });
+    return g.add("Fill", [size, g.constant(1, { dtype: "int32" })], { name: scope });
+  });
   const kept = pieces.concat([ones, pieces.shape(dy)], 0);
   const broadcast = apply("BroadcastTo", pieces.reshape(dy, kept), whole);
   return einsum(g, [broadcast], `${labels}${outputSubs}->${inputSubs}`);

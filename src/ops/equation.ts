@@ -29,7 +29,7 @@ function labelsOf(subscripts: string): string[] {
 }
 
 /**
- * Labels and sizes of the axes; null where a rank is unknown.
+ * Labels and sizes of the axes; null where "..." stands for an unknown number of axes.
  *
  * @throws VarscopeError INVALID_ARGUMENT - equation and shapes do not fit
  */
@@ -47,9 +47,11 @@ export function bindEquation(equation: string, shapes: readonly (Shape | null)[]
       throw invalid(`Label '${label}' of the output is in no input of einsum equation ${equation}`);
     }
   }
-  if (shapes.includes(null)) return null;
+  if (shapes.some((shape, i) => shape === null && inputLabels[i]!.includes(ELLIPSIS))) return null;
   const sizes = new Map<string, number | null>();
-  const inputs = inputLabels.map((labels, i) => bindLabels(equation, labels, shapes[i]!, sizes));
+  const inputs = inputLabels.map((labels, i) =>
+    bindLabels(equation, labels, shapes[i] ?? labels.map(() => null), sizes),
+  );
   const broadcast = [...sizes.keys()].filter(isBroadcast).sort((a, b) => Number(b) - Number(a));
   if (broadcast.length > 0 && !outputLabels.includes(ELLIPSIS)) {
     throw invalid(`Output subscripts of ${equation} have no '...', the inputs' has ${broadcast.length} axes`);

@@ -163,11 +163,15 @@ function checkLabels(labels: readonly number[], classes: number): void {
   );
 }
 
-/** Class numbers as a column; a negative one becomes `classes`, since ONNX would count it from the end. */
+/**
+ * Class numbers as a column. They are looked up in 0, 1, ..., since Gather says which index it refuses; a negative one is lowered by the
+ * number of classes first, because ONNX would count it from the end.
+ */
 function labelColumn(onnx: Onnx, labels: OnnxValue, features: OnnxValue): OnnxValue {
   const [n, classes] = features.shape as [number | null, number | null];
   const wide = onnx.cast(labels, "int64");
-  const outside =
+  const zero = onnx.scalar(0, "int64");
+  const count =
     classes === null
       ? onnx.add(
           "Gather",
@@ -176,15 +180,32 @@ function labelColumn(onnx: Onnx, labels: OnnxValue, features: OnnxValue): OnnxVa
           { dtype: "int64", shape: [] },
         )
       : onnx.scalar(classes, "int64");
-  const negative = onnx.map("Less", [wide, onnx.scalar(0, "int64")], {}, { dtype: "bool" });
-  return onnx.reshape(where(onnx, negative, outside, wide), [n ?? labels.shape?.[0] ?? null, 1]);
+  const table = onnx.add(
+    "Range",
+    [zero, count, onnx.scalar(1, "int64")],
+    {},
+    { dtype: "int64", shape: [classes] },
+  );
+  const negative = onnx.map("Less", [wide, zero], {}, { dtype: "bool" });
+  const index = where(onnx, negative, onnx.map("Sub", [wide, count]), wide);
+  const found = onnx.add("Gather", [table, index], { axis: 0 }, { dtype: "int64", shape: labels.shape });
+  return onnx.reshape(found, [n ?? labels.shape?.[0] ?? null, 1]);
+}
+
+/** TensorFlow's sentence about a label that `labelColumn` refused. */
+function explainLabel(message: string): string | null {
+  const found = /idx=(-?\d+) must be within the inclusive range \[-?(\d+),/.exec(message);
+  if (found === null) return null;
+  const [index, classes] = [Number(found[1]), Number(found[2])];
+  const label = index < 0 ? index + classes : index;
+  return `Received a label value of ${label} which is outside the valid range of [0, ${classes}).`;
 }
 
 /**
  * -log softmax(features)[label] of each row; second output: its gradient, softmax - one-hot.
  *
- * A label outside [0, classes) is an error, as on TensorFlow's CPU (its GPU kernel gives NaN): the host kernel says TensorFlow's sentence;
- * lowered, ONNX Runtime refuses the index when it gathers, and the error names this op, the index and the bounds.
+ * A label outside [0, classes) is an error, as on TensorFlow's CPU (its GPU kernel gives NaN). The host kernel says all of TensorFlow's
+ * sentence; lowered, ONNX Runtime refuses the index, and `explain` makes the first half of the sentence of what it says.
  *
  * @see TensorFlow core/kernels/sparse_xent_op.cc; python/ops/nn_grad.py "_SparseSoftmaxCrossEntropyWithLogitsGrad"
  */
@@ -209,6 +230,7 @@ export const SparseSoftmaxCrossEntropyWithLogits = defineOp("SparseSoftmaxCrossE
     return [onnx.reshape(onnx.map("Neg", [chosen]), [column.shape![0]!]), backprop];
   },
   lowers: ({ T }, { features }) => lowered(T) && features.shape !== null && !features.shape.includes(0),
+  explain: explainLabel,
   host: ({ features, labels }) => {
     sparseShapes(features.shape, labels.shape);
     const list = toNumbers(labels as Tensor);

@@ -170,23 +170,6 @@ function topShape(input: Spec, k: number | null): readonly Inferred[] {
   return [{ shape }, { shape }];
 }
 
-function lowerTop(
-  onnx: Onnx,
-  x: OnnxValue,
-  k: OnnxValue,
-  sorted: boolean,
-  indexType: DType,
-  op: Operation,
-): readonly OnnxValue[] {
-  const shape = outShape(op, { input: x, k });
-  const attrs = { axis: -1, largest: 1, sorted: sorted ? 1 : 0 };
-  const [values, indices] = onnx.addMany("TopK", [x, k], attrs, [
-    { dtype: x.dtype, shape },
-    { dtype: "int64", shape },
-  ]);
-  return [values!, onnx.cast(indices!, indexType)];
-}
-
 const TOPPED: ReadonlySet<DType> = new Set([
   "float32",
   "float64",
@@ -245,10 +228,21 @@ export const TopKV2 = defineOp("TopKV2", {
   infer: ({ input, k }) => topShape(input, k.value === null ? null : toNumbers(k.value)[0]!),
   grad: (g, op, [dy]) => [topGrad(g, op, dy!), pieces.zeros(g, [], { dtype: "int32" })],
   lower: (onnx, { input, k }, { sorted, index_type }, op) => {
-    const count = onnx.reshape(onnx.cast(k, "int64"), [1]);
-    return lowerTop(onnx, input, { ...count, constant: k.constant }, sorted, index_type, op);
+    const shape = outShape(op, { input, k });
+    const count = onnx.ints(toNumbers(k.constant!));
+    const [values, indices] = onnx.addMany(
+      "TopK",
+      [input, count],
+      { axis: -1, largest: 1, sorted: sorted ? 1 : 0 },
+      [
+        { dtype: input.dtype, shape },
+        { dtype: "int64", shape },
+      ],
+    );
+    return [values!, onnx.cast(indices!, index_type)];
   },
-  lowers: ({ T }, { input }) => TOPPED.has(T) && input.shape !== null && !input.shape.includes(0),
+  lowers: ({ T }, { input, k }) =>
+    TOPPED.has(T) && input.shape !== null && !input.shape.includes(0) && k.value !== null,
   host: ({ input, k }, { index_type }) => largest(input, toNumbers(k)[0]!, index_type),
 });
 

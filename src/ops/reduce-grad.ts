@@ -1,6 +1,6 @@
 /** @file Gradients of reductions, built as TensorFlow's Python builds them. Start at `sumGrad`. */
 
-import { type DType, isStatic, sizeOf, toNumbers } from "../base/index.ts";
+import { type DType, isStatic, sizeOf, tensor, toNumbers } from "../base/index.ts";
 import type { Graph, Operation, Output } from "../graph/index.ts";
 import { add, apply, conj, mul, truediv } from "./operators.ts";
 import * as pieces from "./pieces.ts";
@@ -37,20 +37,41 @@ export function sumGrad(g: Graph, op: Operation, dy: Output): Output {
   return apply("BroadcastTo", grad, shape);
 }
 
-/** Python first takes the empty list of dims for floats, and leaves that Const behind. */
-const reshapeToScalar = (x: Output): Output =>
-  x.graph.nameScope("Reshape", (scope) => {
-    x.graph.constant([], { dtype: "float32", shape: [0], name: "shape" });
-    const dims = x.graph.constant([], { dtype: "int32", shape: [0], name: "shape" });
-    return x.graph.add("Reshape", [x, dims], { name: scope });
+/** Python makes an empty list a float32 Const before it looks for an int32 one. */
+function reshapeToScalar(x: Output): Output {
+  const g = x.graph;
+  return g.nameScope("Reshape", (scope) => {
+    g.constant([], { dtype: "float32", name: "shape" });
+    return g.add("Reshape", [x, g.constant([], { dtype: "int32", name: "shape" })], { name: scope });
   });
+}
+
+/** Shapes and axes for which a graph has the sums of `tiled` already. @see TensorFlow python/framework/ops.py "_reduced_shape_cache" */
+const known = new WeakMap<Graph, Set<string>>();
 
 function tiled(shape: readonly number[], axes: readonly number[], dy: Output): Output {
   const reduced = axes.map((axis) => (axis < 0 ? axis + shape.length : axis));
   const kept = shape.map((d, i) => (reduced.includes(i) ? 1 : d));
   const scaling = shape.map((d, i) => Math.floor(d / Math.max(kept[i]!, 1)));
+  leaveTraces(dy.graph, shape, axes, kept);
   const grad = pieces.reshape(dy, kept);
   return grad.graph.add("Tile", [grad, scaling]);
+}
+
+/** TensorFlow finds the multiples by ops that it evaluates at once: nothing reads them, but they stay in the graph, once for each shape. */
+function leaveTraces(
+  g: Graph,
+  shape: readonly number[],
+  axes: readonly number[],
+  kept: readonly number[],
+): void {
+  const seen = known.get(g) ?? new Set();
+  known.set(g, seen);
+  const key = `${shape}|${axes}`;
+  if (seen.has(key)) return;
+  seen.add(key);
+  const divisor = g.add("Maximum", [tensor([...kept], "int32"), 1]);
+  g.add("FloorDiv", [tensor([...shape], "int32"), divisor], { name: "floordiv" });
 }
 
 /** That of the sum, divided by the number of elements. @see TensorFlow python/ops/math_grad.py "_MeanGrad" */

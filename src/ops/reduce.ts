@@ -1,6 +1,6 @@
 /** @file Reductions along axes: sums, means, products, extremes, truth, norms. Their gradients are in reduce-grad.ts. */
 
-import { type DType, isFloat, type Tensor, tensor } from "../base/index.ts";
+import { type DType, isFloat, type Shape, type Tensor, tensor } from "../base/index.ts";
 import {
   attr,
   defineOp,
@@ -25,7 +25,15 @@ import { outShape } from "./onnx-facts.ts";
 import { graphOf, mul } from "./operators.ts";
 import * as pieces from "./pieces.ts";
 import { extremeGrad, meanGrad, normGrad, prodGrad, sumGrad } from "./reduce-grad.ts";
-import { kernelAxes, lowerReduce, lowerSum, ordered, reducedShapes, summable } from "./reduction.ts";
+import {
+  kernelAxes,
+  lowerReduce,
+  lowerSum,
+  lowersSum,
+  ordered,
+  reducedShapes,
+  summable,
+} from "./reduction.ts";
 import { COMPLEX, FLOATS, INTS, QUANTIZED, UINTS } from "./signatures.ts";
 
 const indexType = attr.typeOr("int32", "int32", "int64");
@@ -70,7 +78,7 @@ export const Sum = defineOp("Sum", {
   lower: (onnx, inputs, { keep_dims }, op) => [
     lowerSum(onnx, "Sum", inputs.input, inputs.reduction_indices, keep_dims, outShape(op, inputs)),
   ],
-  lowers: ({ T }) => summable(T),
+  lowers: ({ T }, { input, reduction_indices }) => lowersSum(T, input, reduction_indices),
   host: host(sum),
 });
 
@@ -93,7 +101,7 @@ export const Mean = defineOp("Mean", {
     lowerSum(onnx, "Mean", inputs.input, inputs.reduction_indices, keep_dims, outShape(op, inputs)),
   ],
   // ONNX Runtime gives 0 for the mean of nothing, TensorFlow NaN
-  lowers: ({ T }, { input }) => summable(T) && isFloat(T) && input.shape?.includes(0) === false,
+  lowers: ({ T }, { input }) => summable(T) && input.shape?.includes(0) === false,
   host: host(MEAN),
 });
 
@@ -113,6 +121,12 @@ export const Prod = defineOp("Prod", {
   }),
 });
 
+/** ONNX Runtime's own extremes of bool refuse empty tensors. */
+function anyTrue(onnx: Onnx, x: OnnxValue, axes: OnnxValue, keep: boolean, shape: Shape | null): OnnxValue {
+  const largest = lowerReduce(onnx, "ReduceMax", onnx.cast(x, "float32"), axes, keep, shape);
+  return onnx.add("Greater", [largest, onnx.scalar(0, "float32")], {}, { dtype: "bool", shape });
+}
+
 /** NaN where there is one: ONNX Runtime's extremes lose it. */
 const lowerExtreme =
   (type: "ReduceMax" | "ReduceMin") =>
@@ -126,8 +140,7 @@ const lowerExtreme =
     const shape = outShape(op, { ...inputs });
     const best = lowerReduce(onnx, type, x, axes, keep_dims, shape);
     if (!isFloat(x.dtype)) return [best];
-    const isNan = onnx.map("IsNaN", [x], {}, { dtype: "bool" });
-    const anyNan = onnx.withShape(lowerReduce(onnx, "ReduceMax", isNan, axes, keep_dims, shape), shape);
+    const anyNan = anyTrue(onnx, onnx.map("IsNaN", [x], {}, { dtype: "bool" }), axes, keep_dims, shape);
     const nan = onnx.constant(tensor([Number.NaN], x.dtype, []));
     return [onnx.add("Where", [anyNan, nan, best], {}, { dtype: x.dtype, shape })];
   };
@@ -177,28 +190,24 @@ const logical = {
   grad: () => [null, null],
 } as const;
 
-const lowerLogical =
-  (type: string) =>
-  (
-    onnx: Onnx,
-    inputs: ReduceInputs<OnnxValue>,
-    { keep_dims }: ReduceAttrs,
-    op: Operation,
-  ): readonly OnnxValue[] => [
-    lowerReduce(onnx, type, inputs.input, inputs.reduction_indices, keep_dims, outShape(op, { ...inputs })),
-  ];
-
 /** Whether all along axes are true. @see TensorFlow core/ops/math_ops.cc "All" */
 export const All = defineOp("All", {
   ...logical,
-  lower: lowerLogical("ReduceMin"),
+  lower: (onnx, inputs, { keep_dims }, op) => {
+    const shape = outShape(op, inputs);
+    const isFalse = onnx.map("Not", [inputs.input]);
+    const any = anyTrue(onnx, isFalse, inputs.reduction_indices, keep_dims, shape);
+    return [onnx.add("Not", [any], {}, { dtype: "bool", shape })];
+  },
   host: host({ int: { start: 1, fold: (a, x) => a & x } }),
 });
 
 /** Whether any along axes is true. @see TensorFlow core/ops/math_ops.cc "Any" */
 export const Any = defineOp("Any", {
   ...logical,
-  lower: lowerLogical("ReduceMax"),
+  lower: (onnx, inputs, { keep_dims }, op) => [
+    anyTrue(onnx, inputs.input, inputs.reduction_indices, keep_dims, outShape(op, inputs)),
+  ],
   host: host({ int: { start: 0, fold: (a, x) => a | x } }),
 });
 
@@ -211,7 +220,7 @@ export const EuclideanNorm = defineOp("EuclideanNorm", {
     const squares = lowerSum(onnx, "Sum", onnx.map("Mul", [x, x]), axes, keep_dims, outShape(op, inputs));
     return [onnx.map("Sqrt", [squares])];
   },
-  lowers: ({ T }) => summable(T) && isFloat(T),
+  lowers: ({ T }) => summable(T),
   host: host({
     float: { start: 0, fold: (s, x) => s + x * x, finish: Math.sqrt },
     int: { start: 0, fold: (s, x) => (s + Math.imul(x, x)) | 0, finish: (s) => Math.trunc(Math.sqrt(s)) },

@@ -111,22 +111,20 @@ export function reducedShape(
 
 const isOutput = (x: unknown): x is Output => pieces.isOutput(x);
 
-/** Dtypes that ONNX Runtime's sums take. */
-const SUMMABLE: ReadonlySet<DType> = new Set(["float32", "float64", "float16", "int32", "int64"] as const);
-/** Dtypes that its maxima take. */
-const ORDERED: ReadonlySet<DType> = new Set([
-  "float32",
-  "float64",
-  "float16",
-  "int8",
-  "uint8",
-  "int32",
-  "int64",
-  "bool",
-] as const);
+const FLOATS: ReadonlySet<DType> = new Set(["float32", "float64", "float16"] as const);
+/** Dtypes that ONNX Runtime's maxima take. */
+const ORDERED: ReadonlySet<DType> = new Set([...FLOATS, "int8", "uint8", "int32", "int64"] as const);
 
-export const summable = (dtype: DType): boolean => SUMMABLE.has(dtype);
+/** ONNX Runtime reduces integers in double, and does not wrap: only floats go that way. */
+export const summable = (dtype: DType): boolean => FLOATS.has(dtype);
 export const ordered = (dtype: DType): boolean => ORDERED.has(dtype);
+
+/** Whether `lowerSum` can do it: integers as a product, for which all sizes must be known. */
+export function lowersSum(dtype: DType, input: Spec, axes: Spec): boolean {
+  if (summable(dtype)) return true;
+  const known = isStatic(input.shape) && !input.shape.includes(0) && axes.value !== null;
+  return (dtype === "int32" || dtype === "int64") && known;
+}
 
 /** Axes of a value in a plan: constants as numbers, others as an int64 vector. */
 function planAxes(onnx: Onnx, x: OnnxValue, axes: OnnxValue): readonly number[] | OnnxValue {
@@ -162,8 +160,8 @@ export function lowerSum(
   shape: Shape | null,
 ): OnnxValue {
   const list = planAxes(onnx, x, axes);
-  const floating = x.dtype === "float32" || x.dtype === "float64";
-  if (Array.isArray(list) && floating) {
+  if (Array.isArray(list) && !summable(x.dtype)) return integerSum(onnx, x, list, shape);
+  if (Array.isArray(list) && x.dtype !== "float16") {
     const quick = reducedImage(onnx, kind, x, list, keepDims) ?? leadingSum(onnx, kind, x, list, shape);
     if (quick !== null) return quick;
   }
@@ -188,6 +186,16 @@ function reducedImage(
   const sums = onnx.nn.biasGrad(x, format);
   const result = kind === "Sum" ? sums : onnx.map("Mul", [sums, onnx.scalar(1 / size!, x.dtype)]);
   return keepDims ? onnx.reshape(result, shapeWithout(x.shape, axes, true)) : result;
+}
+
+/** Products wrap as TensorFlow's sums do. */
+function integerSum(onnx: Onnx, x: OnnxValue, axes: readonly number[], shape: Shape | null): OnnxValue {
+  const dims = x.shape as readonly number[];
+  const kept = [...dims.keys()].filter((axis) => !axes.includes(axis));
+  const rows = sizeOf(axes.map((axis) => dims[axis]!));
+  const leading = onnx.transpose(x, [...axes, ...kept]);
+  const matrix = onnx.reshape(leading, [rows, sizeOf(kept.map((axis) => dims[axis]!))]);
+  return onnx.reshape(sumRows(onnx, matrix, rows, 1), shape!);
 }
 
 /** [1, rows] of one value, times the rows. */

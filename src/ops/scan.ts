@@ -62,7 +62,8 @@ export const Cumsum = defineOp("Cumsum", {
       { shape: x.shape },
     ),
   ],
-  lowers: ({ T }, { x }) => SCANNED.has(T) && x.shape?.length !== 0,
+  lowers: ({ T }, { x, axis }) =>
+    SCANNED.has(T) && x.shape !== null && x.shape.length > 0 && axis.value !== null,
   host: ({ x, axis }, attrs) => [scan(x, axisOf(axis, x.shape.length), attrs, "sum")],
 });
 

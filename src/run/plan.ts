@@ -4,7 +4,14 @@
  */
 
 import { isStatic, isVarscopeError, type Tensor, VarscopeError } from "../base/index.ts";
-import { type Absent, groupArgs, type HostContext, isAbsent, type OnnxValue, type Operation } from "../graph/index.ts";
+import {
+  type Absent,
+  groupArgs,
+  type HostContext,
+  isAbsent,
+  type OnnxValue,
+  type Operation,
+} from "../graph/index.ts";
 import { Builder, type Value } from "../lower/index.ts";
 import type { Analysis, Slot, Step } from "./analysis.ts";
 import { partition } from "./partition.ts";
@@ -33,7 +40,11 @@ export interface Plan {
  * @param baked - values of variables that the plan takes as constants
  * @throws VarscopeError UNIMPLEMENTED - a lowering needs a size that is symbolic
  */
-export async function compilePlan(analysis: Analysis, runtime: Runtime, baked: ReadonlyMap<string, Tensor> | null): Promise<Plan> {
+export async function compilePlan(
+  analysis: Analysis,
+  runtime: Runtime,
+  baked: ReadonlyMap<string, Tensor> | null,
+): Promise<Plan> {
   const stages = partition(analysis.steps);
   const needed = neededLater(analysis);
   const compiled: CompiledStage[] = [];
@@ -92,9 +103,17 @@ function hostStage(steps: readonly Step[]): CompiledStage {
 }
 
 function atOp(e: unknown, op: Operation): VarscopeError {
-  if (!isVarscopeError(e)) return new VarscopeError("INTERNAL", e instanceof Error ? e.message : String(e), { at: op.name, cause: e });
+  if (!isVarscopeError(e))
+    return new VarscopeError("INTERNAL", e instanceof Error ? e.message : String(e), {
+      at: op.name,
+      cause: e,
+    });
   if (e.at !== undefined) return e;
-  return new VarscopeError(e.code, e.what, { at: op.name, cause: e, ...(e.hint === undefined ? {} : { hint: e.hint }) });
+  return new VarscopeError(e.code, e.what, {
+    at: op.name,
+    cause: e,
+    ...(e.hint === undefined ? {} : { hint: e.hint }),
+  });
 }
 
 interface Port {
@@ -120,14 +139,35 @@ async function onnxStage(
     outputs.push({ slot, name: "" });
     results.push(lowered.values.get(slot)!);
   }
-  const model = builder.finish(lowered.inputs.map((p) => lowered.values.get(p.slot) as Value), results);
+  const model = builder.finish(
+    lowered.inputs.map((p) => lowered.values.get(p.slot) as Value),
+    results,
+  );
   const byName = new Map(lowered.inputs.map((p) => [p.name, p.slot]));
   const feeds = model.inputs.map((name) => byName.get(name)!);
   const program = await runtime.load(model.bytes, model.inputs, model.outputs, { optimize: frozen });
-  return runProgram(program, feeds, outputs.map((p) => p.slot));
+  return runProgram(
+    program,
+    feeds,
+    outputs.map((p) => p.slot),
+    steps,
+  );
 }
 
-function runProgram(program: Program, feeds: readonly Slot[], outputs: readonly Slot[]): CompiledStage {
+/** What ONNX Runtime refused, in TensorFlow's words where the op knows them. */
+function explained(e: unknown, steps: readonly Step[]): unknown {
+  if (!isVarscopeError(e)) return e;
+  const op = steps.find((step) => step.op.name === e.at)?.op;
+  const what = op?.needDef().explain?.(e.what) ?? null;
+  return what === null ? e : new VarscopeError(e.code, what, { at: e.at!, cause: e });
+}
+
+function runProgram(
+  program: Program,
+  feeds: readonly Slot[],
+  outputs: readonly Slot[],
+  steps: readonly Step[],
+): CompiledStage {
   return {
     async run(values, store) {
       const into = outputs.map((slot) => {
@@ -144,7 +184,7 @@ function runProgram(program: Program, feeds: readonly Slot[], outputs: readonly 
         into.forEach((t, i) => {
           if (t !== null) store.recycle(outputs[i]!.key!, t);
         });
-        throw e;
+        throw explained(e, steps);
       }
     },
     release: () => program.release(),
@@ -157,7 +197,11 @@ interface Lowered {
 }
 
 /** Emits every step; values from outside become inputs, or constants where they are known. */
-function lowerSteps(steps: readonly Step[], builder: Builder, baked: ReadonlyMap<string, Tensor> | null): Lowered {
+function lowerSteps(
+  steps: readonly Step[],
+  builder: Builder,
+  baked: ReadonlyMap<string, Tensor> | null,
+): Lowered {
   const values = new Map<Slot, OnnxValue>();
   const inputs: Port[] = [];
   const valueOf = (slot: Slot): OnnxValue => {
@@ -177,15 +221,25 @@ function lowerSteps(steps: readonly Step[], builder: Builder, baked: ReadonlyMap
   return { values, inputs };
 }
 
-function lowerStep(step: Step, builder: Builder, valueOf: (slot: Slot) => OnnxValue, values: Map<Slot, OnnxValue>): void {
+function lowerStep(
+  step: Step,
+  builder: Builder,
+  valueOf: (slot: Slot) => OnnxValue,
+  values: Map<Slot, OnnxValue>,
+): void {
   const { op } = step;
   const def = op.needDef();
   builder.emitter.source = op.name;
-  const args = groupArgs(def.inputs, op.attrs, step.inputs.map((s) => (s === null ? undefined : valueOf(s)))) as never;
+  const args = groupArgs(
+    def.inputs,
+    op.attrs,
+    step.inputs.map((s) => (s === null ? undefined : valueOf(s))),
+  ) as never;
   try {
     if (def.update !== undefined && step.writes.length > 0) {
       const updates = def.update(builder, args, op.attrs as never) as Record<string, OnnxValue>;
-      for (const { arg, slot } of step.writes) values.set(slot, builder.withShape(updates[arg]!, slot.spec.shape));
+      for (const { arg, slot } of step.writes)
+        values.set(slot, builder.withShape(updates[arg]!, slot.spec.shape));
     }
     if (!step.outputs.some((s) => s !== null)) return;
     const lower = def.lower as Exclude<typeof def.lower, Absent>;
@@ -201,6 +255,7 @@ function lowerStep(step: Step, builder: Builder, valueOf: (slot: Slot) => OnnxVa
 /** The lowered value under the inferred shape. */
 function settle(builder: Builder, value: OnnxValue, slot: Slot): OnnxValue {
   const { shape, dtype } = slot.spec;
-  if (value.dtype !== dtype) throw new VarscopeError("INTERNAL", `lowered to ${value.dtype}, ${dtype} is meant`);
+  if (value.dtype !== dtype)
+    throw new VarscopeError("INTERNAL", `lowered to ${value.dtype}, ${dtype} is meant`);
   return builder.withShape(value, shape ?? value.shape);
 }
