@@ -59,7 +59,7 @@ const trig = new Float64Array(2);
 /** Two standard normal float32 from two words, by Box and Muller: sine first. */
 function pair32(a: number, b: number, out: Float64Array): void {
   const u = unit32(a);
-  const radius = Math.fround(Math.sqrt(Math.fround(-2 * logf(u < EPSILON_32 ? EPSILON_32 : u))));
+  const radius = Math.fround(Math.sqrt(Math.fround(-2 * logf(Math.max(u, EPSILON_32)))));
   sincosf(Math.fround(2 * Math.PI * unit32(b)), trig);
   out[0] = Math.fround(trig[0]! * radius);
   out[1] = Math.fround(trig[1]! * radius);
@@ -68,7 +68,7 @@ function pair32(a: number, b: number, out: Float64Array): void {
 /** Two standard normal float64 from four words at `i`. Math's functions may differ from the C library's in the last bit. */
 function pair64(words: Int32Array, i: number, out: Float64Array): void {
   const u = unit64(words[i]!, words[i + 1]!);
-  const radius = Math.sqrt(-2 * Math.log(u < EPSILON ? EPSILON : u));
+  const radius = Math.sqrt(-2 * Math.log(Math.max(u, EPSILON)));
   const angle = 2 * Math.PI * unit64(words[i + 2]!, words[i + 3]!);
   out[0] = Math.sin(angle) * radius;
   out[1] = Math.cos(angle) * radius;
