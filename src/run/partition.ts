@@ -29,5 +29,7 @@ export function partition(steps: readonly Step[]): Stage[] {
     for (const slot of step.outputs) if (slot !== null) madeIn.set(slot, at);
     for (const write of step.writes) madeIn.set(write.slot, at);
   }
-  return stages.filter((s) => s.steps.length > 0);
+  // ops that only order others (NoOp) compute nothing: ONNX Runtime refuses a model of none but them
+  const computes = (s: Step): boolean => s.writes.length > 0 || s.outputs.some((slot) => slot !== null);
+  return stages.filter((s) => (s.kind === "host" ? s.steps.length > 0 : s.steps.some(computes)));
 }
