@@ -1,7 +1,7 @@
 /** @file Softmax and cross entropies as functions: the nodes that `tf.nn` builds around the ops of loss.ts. */
 
 import { isCompatible, isStatic, type Shape, sizeOf, VarscopeError } from "../base/index.ts";
-import type { Graph, Output } from "../graph/index.ts";
+import type { Graph, Operation, Output } from "../graph/index.ts";
 import { add, apply, mul, sub } from "./operators.ts";
 import * as pieces from "./pieces.ts";
 
@@ -141,6 +141,23 @@ function checkSparse(labels: Output, logits: Output): void {
   }
 }
 
+/** A check at run time that two int vectors are equal. @see TensorFlow python/ops/check_ops.py "assert_equal" */
+function assertEqual(x: Output, y: Output): Operation {
+  const g = x.graph;
+  g.uniqueName("assert_equal"); // Python opens a scope that holds nothing
+  return g.nameScope("assert_equal", () => {
+    const same = g.add("All", [apply("Equal", x, y), g.constant([0], { dtype: "int32" })]);
+    const said = ["Condition x == y did not hold element-wise:", `x (${x.name}) = `, `y (${y.name}) = `];
+    return g.nameScope("Assert", () => {
+      for (const text of said) g.constant(text);
+      return g.nameScope("Assert", (scope) => {
+        const texts = said.map((text, i) => g.constant(text, { name: `data_${[0, 1, 3][i]}` }));
+        return g.addOp("Assert", [same, [texts[0]!, texts[1]!, x, texts[2]!, y]], { name: scope });
+      });
+    });
+  });
+}
+
 /**
  * -log softmax(logits)[label]. Named "SparseSoftmaxCrossEntropyWithLogits/SparseSoftmaxCrossEntropyWithLogits".
  *
@@ -160,14 +177,31 @@ export function sparseSoftmaxCrossEntropyWithLogits(options: CrossEntropyOptions
     checkSparse(labels, logits);
     const narrow = (cost: Output): Output => (half ? pieces.cast(cost, "float16") : cost);
     if (logits.shape?.length === 2) return narrow(g.add(type, [x, labels], { name }));
-    const dims = pieces.shape(logits);
-    const last = sub(pieces.rank(logits), 1);
-    const classes = pieces.cut(g, dims, [last], [add(last, 1)], { shrink: 1 });
-    const rows = pieces.reshape(x, [-1, classes]);
-    const flat = pieces.reshape(labels, [-1]);
-    const cost = pieces.reshape(g.add(type, [rows, flat], { name }), shape);
-    return narrow(pieces.setShape(cost, labels.shape));
+    const checks: Operation[] = [];
+    if (!isStatic(labels.shape) || !isStatic(logits.shape?.slice(0, -1) ?? null)) {
+      const own = pieces.shape(labels);
+      checks.push(assertEqual(own, pieces.part(g, pieces.shape(logits), null, -1)));
+    }
+    return g.controlDependencies(checks, () => narrow(flatCost(x, logits, labels, shape, name)));
   });
+}
+
+/** The cost over all rows as one axis, under the shape of the labels. */
+function flatCost(
+  x: Output,
+  logits: Output,
+  labels: Output,
+  shape: Output,
+  name: string | undefined,
+): Output {
+  const g = x.graph;
+  const dims = pieces.shape(logits);
+  const last = sub(pieces.rank(logits), 1);
+  const classes = pieces.cut(g, dims, [last], [add(last, 1)], { shrink: 1 });
+  const rows = pieces.reshape(x, [-1, classes]);
+  const flat = pieces.reshape(labels, [-1]);
+  const cost = g.add("SparseSoftmaxCrossEntropyWithLogits", [rows, flat], { name });
+  return pieces.setShape(pieces.reshape(cost, shape), labels.shape);
 }
 
 /**
