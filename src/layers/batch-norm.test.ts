@@ -173,10 +173,9 @@ test("a saver of the trainable variables forgets the statistics", () => {
   const { g } = model({ training: true });
   const trainable = saver(g, { varList: trainableVariables(g) }).saverDef!;
   const names = g.operation(`${trainable.saveTensorName.split("/")[0]}/SaveV2/tensor_names`);
-  expect((names.attrs.value as unknown as { data: Uint8Array[] }).data.map((b) => new TextDecoder().decode(b))).toEqual([
-    "batch_normalization/beta",
-    "batch_normalization/gamma",
-  ]);
+  expect(
+    (names.attrs.value as unknown as { data: Uint8Array[] }).data.map((b) => new TextDecoder().decode(b)),
+  ).toEqual(["batch_normalization/beta", "batch_normalization/gamma"]);
 });
 
 describe("what cannot be", () => {
