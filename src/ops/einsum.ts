@@ -1,7 +1,7 @@
 /** @file Einsum: sums of products by labels of axes. What an equation says is in equation.ts, its gradient in einsum-grad.ts. */
 
 import { type DType, type Shape, VarscopeError } from "../base/index.ts";
-import { attr, defineOp, type Output } from "../graph/index.ts";
+import { attr, defineOp, type Onnx, type OnnxValue, type Output } from "../graph/index.ts";
 import { einsumGrad } from "./einsum-grad.ts";
 import { type Bound, bindEquation, explicitEquation } from "./equation.ts";
 import { contract } from "./kernels/matmul.ts";
@@ -20,6 +20,21 @@ function onnxEquation({ inputs, output }: Bound): string | null {
   if ([...letters.values()].includes("")) return null;
   const write = (labels: readonly string[]): string => labels.map((l) => letters.get(l)).join("");
   return `${inputs.map(write).join(",")}->${write(output)}`;
+}
+
+/** An operand without the axes of size 1 that broadcast: ONNX infers wrong shapes from them. */
+function withoutOnes(
+  onnx: Onnx,
+  x: OnnxValue,
+  labels: readonly string[],
+  sizes: Bound["sizes"],
+): { value: OnnxValue; labels: string[] } {
+  const shape = x.shape!;
+  const stays = labels.map((label, i) => shape[i] !== 1 || sizes.get(label) === 1);
+  if (!stays.includes(false)) return { value: x, labels: [...labels] };
+  const axes = stays.flatMap((yes, i) => (yes ? [] : [i]));
+  const value = onnx.add("Squeeze", [x, onnx.ints(axes)], {}, { shape: shape.filter((_, i) => stays[i]) });
+  return { value, labels: labels.filter((_, i) => stays[i]) };
 }
 
 const repeats = (labels: readonly string[]): boolean => new Set(labels).size < labels.length;
@@ -46,7 +61,16 @@ export const Einsum = defineOp("Einsum", {
       equation,
       inputs.map((x) => x.shape),
     )!;
-    return [onnx.add("Einsum", inputs, { equation: onnxEquation(bound)! }, { shape: shapeOf(bound) })];
+    const parts = inputs.map((x, i) => withoutOnes(onnx, x, bound.inputs[i]!, bound.sizes));
+    const plain = onnxEquation({ ...bound, inputs: parts.map((p) => p.labels) })!;
+    return [
+      onnx.add(
+        "Einsum",
+        parts.map((p) => p.value),
+        { equation: plain },
+        { shape: shapeOf(bound) },
+      ),
+    ];
   },
   lowers: ({ T, equation }, { inputs }) => {
     if (!TAKEN.has(T) || inputs.some((x) => x.shape === null || x.shape.includes(0))) return false;
