@@ -40,7 +40,12 @@ export function convertVariablesToConstants(
 }
 
 /** The same with values from anywhere: a checkpoint, an edit. */
-export function freezeGraph(graph: Graph, outputs: readonly string[], valueOf: ValueOf, options: FreezeOptions = {}): Graph {
+export function freezeGraph(
+  graph: Graph,
+  outputs: readonly string[],
+  valueOf: ValueOf,
+  options: FreezeOptions = {},
+): Graph {
   const def = toGraphDef(graph);
   const nodes = subgraph(def.node, outputs);
   const frozen = new Map<string, DType>();
@@ -82,11 +87,16 @@ function subgraph(nodes: readonly NodeDef[], outputs: readonly string[]): NodeDe
 }
 
 /** Nodes that only pass a frozen variable's handle on, with the variable's dtype. */
-function resourcePaths(nodes: readonly NodeDef[], frozen: ReadonlyMap<string, DType>, graph: Graph): Map<string, DType> {
+function resourcePaths(
+  nodes: readonly NodeDef[],
+  frozen: ReadonlyMap<string, DType>,
+  graph: Graph,
+): Map<string, DType> {
   const carriers = new Map(frozen);
   for (const node of nodes) {
     const op = graph.operation(node.name);
-    if (frozen.has(node.name) || op.outputs.length === 0 || !op.outputs.every((x) => x.dtype === "resource")) continue;
+    if (frozen.has(node.name) || op.outputs.length === 0 || !op.outputs.every((x) => x.dtype === "resource"))
+      continue;
     const dtype = op.inputs.map((x) => carriers.get(x.op.name)).find((d) => d !== undefined);
     if (dtype !== undefined) carriers.set(node.name, dtype);
   }
@@ -109,10 +119,14 @@ function convert(
   if (reads === undefined) return [node];
   const read = carriers.get(reads.op.name)!;
   if (Object.values(op.def?.access ?? {}).some((a) => a === "write" || a === "update")) {
-    throw new VarscopeError("FAILED_PRECONDITION", `the outputs depend on ${node.op} of variable '${reads.op.name}', which cannot be a constant`, {
-      at: node.name,
-      hint: "freeze outputs that do not depend on update ops (build the inference graph with training off)",
-    });
+    throw new VarscopeError(
+      "FAILED_PRECONDITION",
+      `the outputs depend on ${node.op} of variable '${reads.op.name}', which cannot be a constant`,
+      {
+        at: node.name,
+        hint: "freeze outputs that do not depend on update ops (build the inference graph with training off)",
+      },
+    );
   }
   if (reads.isRef && reads.dtype !== "resource") return [node];
   return readNode(node, read);
@@ -159,10 +173,15 @@ function readNode(node: NodeDef, dtype: DType): NodeDef[] {
     return [zero, create(NodeDefSchema, { ...common, input, op: "GatherV2", attr })];
   }
   const attr = Object.fromEntries(
-    Object.entries(node.attr).map(([k, v]) => [k, v.value.case === "type" && v.value.value === DTYPES.resource.code ? typeAttr(dtype) : v]),
+    Object.entries(node.attr).map(([k, v]) => [
+      k,
+      v.value.case === "type" && v.value.value === DTYPES.resource.code ? typeAttr(dtype) : v,
+    ]),
   );
   if (Object.values(attr).some((v, i) => v !== Object.values(node.attr)[i])) {
     return [create(NodeDefSchema, { ...common, op: node.op, attr })];
   }
-  throw new VarscopeError("UNIMPLEMENTED", `${node.op} reads a variable in a way that has no constant form`, { at: node.name });
+  throw new VarscopeError("UNIMPLEMENTED", `${node.op} reads a variable in a way that has no constant form`, {
+    at: node.name,
+  });
 }

@@ -1,0 +1,190 @@
+/**
+ * @file Opening graph files: GraphDef and MetaGraph, binary or text, told apart by their bytes; the variables of their graphs.
+ * Start at `openGraph`.
+ */
+
+import { exists, readFile } from "#platform";
+import {
+  DTYPES,
+  type DType,
+  isStatic,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  VarscopeError,
+} from "../base/index.ts";
+import { openCheckpoint } from "../formats/checkpoint/index.ts";
+import { parseGraphDef, readGraphDef } from "../formats/graph-def/index.ts";
+import {
+  type MetaGraph,
+  parseMetaGraph,
+  readMetaGraph,
+  type VariableRecord,
+} from "../formats/meta-graph/index.ts";
+import type { Graph, Operation } from "../graph/index.ts";
+import { CORE_OPS } from "../ops/index.ts";
+import { locate } from "./locate.ts";
+import { type FileKind, recognise } from "./recognise.ts";
+import { roleOf } from "./roles.ts";
+
+/** A graph with what its file says about it. */
+export interface GraphFile {
+  readonly path: string;
+  readonly format: "graph-def" | "meta-graph";
+  readonly graph: Graph;
+  /** null for a GraphDef */
+  readonly meta: Required<MetaGraph> | null;
+  /** prefix of the checkpoint beside a MetaGraph: the same name without `.meta` */
+  readonly checkpoint: string | null;
+}
+
+const GRAPHS: ReadonlySet<FileKind> = new Set<FileKind>([
+  "graph-def",
+  "graph-def-text",
+  "meta-graph",
+  "meta-graph-text",
+]);
+
+export const isGraphKind = (kind: FileKind | null): boolean => kind !== null && GRAPHS.has(kind);
+
+/**
+ * Opens a graph: a GraphDef, a MetaGraph, or any path of a checkpoint that has its `.meta` beside it.
+ *
+ * @throws VarscopeError NOT_FOUND - no such file, or a checkpoint without a graph; INVALID_ARGUMENT - no graph is in it; and as `readGraphDef`
+ */
+export async function openGraph(path: string): Promise<GraphFile> {
+  const file = await graphFileOf(path);
+  const bytes = await readFile(file);
+  return readGraphFile(path, file, bytes, recognise(bytes));
+}
+
+/** The file that holds the graph. */
+async function graphFileOf(path: string): Promise<string> {
+  const found = await locate(path);
+  if (found.prefix === null) return found.file;
+  const meta = `${found.prefix}.meta`;
+  if (await exists(meta)) return meta;
+  throw new VarscopeError("NOT_FOUND", "this checkpoint has no graph beside it", {
+    at: meta,
+    hint: "give a MetaGraph (.meta) or a GraphDef (.pb, .pbtxt)",
+  });
+}
+
+/** The graph in the bytes of a file. */
+export async function readGraphFile(
+  path: string,
+  file: string,
+  bytes: Uint8Array,
+  kind: FileKind | null,
+): Promise<GraphFile> {
+  const options = { registry: CORE_OPS, file };
+  const text = (): string => new TextDecoder().decode(bytes);
+  const plain = (graph: Graph): GraphFile => ({
+    path,
+    format: "graph-def",
+    graph,
+    meta: null,
+    checkpoint: null,
+  });
+  if (kind === "graph-def") return plain(readGraphDef(bytes, options));
+  if (kind === "graph-def-text") return plain(parseGraphDef(text(), options));
+  if (kind !== "meta-graph" && kind !== "meta-graph-text") throw noGraph(file, kind);
+  const meta = kind === "meta-graph" ? readMetaGraph(bytes, options) : parseMetaGraph(text(), options);
+  const prefix = file.replace(/\.meta(\.txt)?$/, "");
+  const beside = prefix !== file && (await exists(`${prefix}.index`));
+  return { path, format: "meta-graph", graph: meta.graph, meta, checkpoint: beside ? prefix : null };
+}
+
+function noGraph(file: string, kind: FileKind | null): VarscopeError {
+  const what =
+    kind === null ? "neither a graph nor anything else that varscope knows" : `no graph but ${kind}`;
+  return new VarscopeError("INVALID_ARGUMENT", what, {
+    at: file,
+    hint: "give a MetaGraph (.meta) or a GraphDef (.pb, .pbtxt)",
+  });
+}
+
+/** A variable that a graph declares, by its name in checkpoints. */
+export interface GraphVariable {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape | null;
+  /** of a constant that takes a variable's place, its value */
+  readonly value: Tensor | null;
+}
+
+/** Variables of a graph: those of its collections and nodes, and constants that look like weights. A partitioned one once, whole. */
+export function graphVariables({ graph }: GraphFile): GraphVariable[] {
+  const found = new Map<string, GraphVariable>();
+  for (const key of ["variables", "local_variables"]) {
+    for (const record of graph.getCollection<VariableRecord>(key)) {
+      const slice = record.def.saveSliceInfoDef;
+      if (slice === undefined) continue;
+      const op = graph.findOperation(record.name.replace(/:\d+$/, ""));
+      const dtype = op?.def?.variable?.(op.attrs as never).dtype ?? "float32";
+      found.set(slice.fullName, {
+        name: slice.fullName,
+        dtype,
+        shape: slice.fullShape.map(Number),
+        value: null,
+      });
+      if (op !== undefined) found.set(`${op.name}\0`, { name: "", dtype, shape: null, value: null }); // a part: not shown
+    }
+  }
+  for (const op of graph.operations) {
+    if (found.has(`${op.name}\0`)) continue;
+    const info = op.def?.variable?.(op.attrs as never);
+    if (info !== undefined) found.set(op.name, { name: op.name, ...info, value: null });
+    else if (isFrozenVariable(op)) {
+      const value = op.attrs.value as unknown as Tensor;
+      found.set(op.name, { name: op.name, dtype: value.dtype, shape: value.shape, value });
+    }
+  }
+  return [...found.values()].filter((v) => v.name !== "");
+}
+
+/** A constant of this many elements is a weight, whatever its name. */
+const MANY_ELEMENTS = 256;
+
+/** Whether a Const holds what was a variable before the graph was frozen. */
+function isFrozenVariable(op: Operation): boolean {
+  if (op.type !== "Const" || /(^|\/)(Initializer|gradients[^/]*|save)\//.test(op.name)) return false;
+  const value = op.attrs.value as unknown as Tensor | undefined;
+  if (value === undefined || DTYPES[value.dtype].kind === "string" || value.shape.length === 0) return false;
+  const { role } = roleOf(op.name, value.shape, () => undefined);
+  if (role !== "other") return true;
+  return sizeOf(value.shape) >= MANY_ELEMENTS && !["int32", "int64", "bool"].includes(value.dtype);
+}
+
+/** Bytes of a value; 0 where the shape is unknown or the dtype has no fixed size. */
+export const bytesOfShape = (dtype: DType, shape: Shape | null): number =>
+  isStatic(shape) ? sizeOf(shape) * DTYPES[dtype].bytes : 0;
+
+/**
+ * Value of a variable of a graph file: its own constant, or from the checkpoint beside it.
+ *
+ * @throws VarscopeError FAILED_PRECONDITION - the file holds no values and no checkpoint lies beside it
+ */
+export async function readGraphValue(
+  file: GraphFile,
+  variable: GraphVariable,
+  signal?: AbortSignal,
+): Promise<Tensor> {
+  if (variable.value !== null) return variable.value;
+  if (file.checkpoint === null) {
+    throw new VarscopeError(
+      "FAILED_PRECONDITION",
+      "the graph declares this variable and holds no value of it",
+      {
+        at: variable.name,
+        hint: "ask a checkpoint, or lay it beside the .meta under the same name",
+      },
+    );
+  }
+  const checkpoint = await openCheckpoint(file.checkpoint);
+  try {
+    return await checkpoint.read(variable.name, signal === undefined ? {} : { signal });
+  } finally {
+    await checkpoint.close();
+  }
+}
