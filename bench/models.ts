@@ -2,7 +2,7 @@
 
 import {
   add,
-  Graph,
+  type Graph,
   getOrCreateGlobalStep,
   globalVariablesInitializer,
   newGraph,
@@ -49,7 +49,17 @@ function mnistCnn(input: Output, training: boolean): Output {
 
 function resnet20(input: Output, training: boolean): Output {
   let x = relu(convBn(input, 16, 3, training));
-  for (const [filters, strides] of [[16, 1], [16, 1], [16, 1], [32, 2], [32, 1], [32, 1], [64, 2], [64, 1], [64, 1]] as const) {
+  for (const [filters, strides] of [
+    [16, 1],
+    [16, 1],
+    [16, 1],
+    [32, 2],
+    [32, 1],
+    [32, 1],
+    [64, 2],
+    [64, 1],
+    [64, 1],
+  ] as const) {
     const y = convBn(relu(convBn(x, filters, 3, training, strides)), filters, 3, training);
     const short = strides === 1 ? x : convBn(x, filters, 1, training, strides);
     x = relu(add(y, short));
@@ -82,7 +92,9 @@ export function trainingGraph(name: ModelName): TrainingGraph {
   const loss = reduceMean(sparseSoftmaxCrossEntropyWithLogits({ labels, logits }));
   const updates = graph.getCollection<Operation>("update_ops");
   const step = graph.controlDependencies(updates, () =>
-    train.momentumOptimizer({ learningRate: 0.01, momentum: 0.9 }).minimize(loss, { globalStep: getOrCreateGlobalStep(graph) }),
+    train
+      .momentumOptimizer({ learningRate: 0.01, momentum: 0.9 })
+      .minimize(loss, { globalStep: getOrCreateGlobalStep(graph) }),
   );
   return { graph, images, labels, loss, train: step, init: globalVariablesInitializer(graph) };
 }

@@ -42,14 +42,20 @@ interface Import {
 }
 
 const importsOf = (file: string): Import[] =>
-  [...readFileSync(join(ROOT, file), "utf8").matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from\s+"([^"]+)"/gms)].map((m) => ({
+  [
+    ...readFileSync(join(ROOT, file), "utf8").matchAll(
+      /^(?:import|export)\s+(type\s)?[^;]*?from\s+"([^"]+)"/gms,
+    ),
+  ].map((m) => ({
     path: m[2]!,
     typeOnly: m[1] !== undefined,
   }));
 
 const folderOf = (file: string): string => (file.includes("/") ? file.split("/")[0]! : "");
 const targetOf = (file: string, path: string): string =>
-  relative(ROOT, join(ROOT, dirname(file), path)).split(sep).join("/");
+  relative(ROOT, join(ROOT, dirname(file), path))
+    .split(sep)
+    .join("/");
 
 test("every folder has a floor, an index and at most two levels", () => {
   for (const file of sources) {

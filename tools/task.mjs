@@ -42,8 +42,16 @@ function test() {
   const report = join(ROOT, "runs", "tests.json");
   mkdirSync(dirname(report), { recursive: true });
   const vitest = join(ROOT, "node_modules", "vitest", "vitest.mjs");
-  const status = node(vitest, ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...rest], { mayFail: true });
-  const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = JSON.parse(readFileSync(report, "utf8"));
+  const status = node(
+    vitest,
+    ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...rest],
+    { mayFail: true },
+  );
+  const {
+    numPassedTests: passed,
+    numFailedTests: failed,
+    numPendingTests: skipped,
+  } = JSON.parse(readFileSync(report, "utf8"));
   console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
   process.exit(status);
 }

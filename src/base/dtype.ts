@@ -69,7 +69,11 @@ export const REF_OFFSET = 100;
 export function dtypeFromCode(code: number, at?: string): DType {
   const dtype = BY_CODE.get(code > REF_OFFSET ? code - REF_OFFSET : code);
   if (dtype === undefined) {
-    throw new VarscopeError("UNIMPLEMENTED", `dtype number ${code} is not known`, at === undefined ? {} : { at });
+    throw new VarscopeError(
+      "UNIMPLEMENTED",
+      `dtype number ${code} is not known`,
+      at === undefined ? {} : { at },
+    );
   }
   return dtype;
 }

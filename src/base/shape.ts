@@ -49,7 +49,10 @@ export const isCompatible = (a: Shape | null, b: Shape | null): boolean =>
 export function mergeShapes(a: Shape | null, b: Shape | null): Shape | null {
   if (a === null || b === null) return a ?? b;
   if (a.length !== b.length) {
-    throw new VarscopeError("INVALID_ARGUMENT", `Shapes must be equal rank, but are ${a.length} and ${b.length}`);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Shapes must be equal rank, but are ${a.length} and ${b.length}`,
+    );
   }
   return a.map((d, i) => {
     const e = b[i]!;

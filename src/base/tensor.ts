@@ -64,7 +64,8 @@ const perElement = (dtype: DType): number => (DTYPES[dtype].kind === "complex" ?
 export function allocate(dtype: DType, size: number): TensorData {
   if (dtype === "string") return Array.from({ length: size }, () => new Uint8Array(0));
   const type = ARRAYS[dtype as keyof typeof ARRAYS];
-  if (type === undefined) throw new VarscopeError("INVALID_ARGUMENT", `a ${dtype} tensor has no plain values`);
+  if (type === undefined)
+    throw new VarscopeError("INVALID_ARGUMENT", `a ${dtype} tensor has no plain values`);
   return new type(size * perElement(dtype));
 }
 
@@ -72,7 +73,10 @@ export function allocate(dtype: DType, size: number): TensorData {
 export function fromData(dtype: DType, shape: readonly number[], data: TensorData): Tensor {
   const want = sizeOf(shape) * perElement(dtype);
   if (data.length !== want) {
-    throw new VarscopeError("INVALID_ARGUMENT", `shape ${formatShape(shape)} wants ${want} values, data has ${data.length}`);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `shape ${formatShape(shape)} wants ${want} values, data has ${data.length}`,
+    );
   }
   return { dtype, shape, data };
 }
@@ -103,7 +107,8 @@ function shapeOfNested(value: Nested): number[] {
 
 function flatten(value: Nested, shape: readonly number[], depth: number, out: Nested[]): void {
   if (depth === shape.length) {
-    if (Array.isArray(value)) throw new VarscopeError("INVALID_ARGUMENT", `values are nested deeper than ${formatShape(shape)}`);
+    if (Array.isArray(value))
+      throw new VarscopeError("INVALID_ARGUMENT", `values are nested deeper than ${formatShape(shape)}`);
     out.push(value);
     return;
   }
@@ -133,7 +138,11 @@ export function naturalDType(value: unknown): DType {
  * @param shape - by default the nesting; a flat list may take any shape of its size
  * @throws VarscopeError INVALID_ARGUMENT - ragged values, or a shape of another size
  */
-export function tensor(values: Nested, dtype: DType = naturalDType(values), shape?: readonly number[]): Tensor {
+export function tensor(
+  values: Nested,
+  dtype: DType = naturalDType(values),
+  shape?: readonly number[],
+): Tensor {
   const complexLeaf = DTYPES[dtype].kind === "complex";
   const nested = shapeOfNested(values);
   if (complexLeaf && nested.length > 0) nested.pop();
@@ -142,10 +151,14 @@ export function tensor(values: Nested, dtype: DType = naturalDType(values), shap
   else flatten(values, nested, 0, flat);
   const dims = shape ?? nested;
   if (flat.length !== sizeOf(dims)) {
-    throw new VarscopeError("INVALID_ARGUMENT", `shape ${formatShape(dims)} wants ${sizeOf(dims)} values, ${flat.length} given`);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `shape ${formatShape(dims)} wants ${sizeOf(dims)} values, ${flat.length} given`,
+    );
   }
   const out = { dtype, shape: dims, data: allocate(dtype, flat.length) };
-  flat.forEach((v, i) => setElement(out, i, typeof v === "string" ? ENCODER.encode(v) : (v as Element)));
+  for (const [i, v] of flat.entries())
+    setElement(out, i, typeof v === "string" ? ENCODER.encode(v) : (v as Element));
   return out;
 }
 
@@ -213,7 +226,8 @@ export const reshaped = (t: Tensor, shape: readonly number[]): Tensor => fromDat
 
 /** The bytes of a fixed-size tensor, little-endian; a view, not a copy. @throws VarscopeError INVALID_ARGUMENT - strings */
 export function bytesOf(t: Tensor): Uint8Array {
-  if (!ArrayBuffer.isView(t.data)) throw new VarscopeError("INVALID_ARGUMENT", `${t.dtype} has no fixed-size bytes`);
+  if (!ArrayBuffer.isView(t.data))
+    throw new VarscopeError("INVALID_ARGUMENT", `${t.dtype} has no fixed-size bytes`);
   return new Uint8Array(t.data.buffer, t.data.byteOffset, t.data.byteLength);
 }
 
@@ -222,7 +236,10 @@ export function fromBytes(dtype: DType, shape: readonly number[], bytes: Uint8Ar
   const type = ARRAYS[dtype as keyof typeof ARRAYS];
   const want = sizeOf(shape) * DTYPES[dtype].bytes;
   if (type === undefined || bytes.byteLength !== want) {
-    throw new VarscopeError("INVALID_ARGUMENT", `${dtype} ${formatShape(shape)} wants ${want} bytes, ${bytes.byteLength} given`);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `${dtype} ${formatShape(shape)} wants ${want} bytes, ${bytes.byteLength} given`,
+    );
   }
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes); // a Buffer's slice() would not copy
   return {

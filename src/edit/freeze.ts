@@ -35,15 +35,15 @@ export function convertVariablesToConstants(
   options: FreezeOptions = {},
 ): Graph {
   const { graph } = session;
-  const valueOf: ValueOf = (name) => session.variables.get(variableKey(graph.operation(name)));
-  return freezeGraph(graph, outputs, valueOf, options);
+  const valueFor: ValueOf = (name) => session.variables.get(variableKey(graph.operation(name)));
+  return freezeGraph(graph, outputs, valueFor, options);
 }
 
 /** The same with values from anywhere: a checkpoint, an edit. */
 export function freezeGraph(
   graph: Graph,
   outputs: readonly string[],
-  valueOf: ValueOf,
+  valueFor: ValueOf,
   options: FreezeOptions = {},
 ): Graph {
   const def = toGraphDef(graph);
@@ -55,7 +55,7 @@ export function freezeGraph(
     if (info !== undefined && wanted) frozen.set(node.name, info.dtype);
   }
   const carriers = resourcePaths(nodes, frozen, graph);
-  const converted = nodes.flatMap((node) => convert(node, graph, frozen, carriers, valueOf));
+  const converted = nodes.flatMap((node) => convert(node, graph, frozen, carriers, valueFor));
   if (options.clearDevices === true) for (const node of converted) node.device = "";
   const out = create(GraphDefSchema, { node: converted });
   if (def.versions !== undefined) out.versions = def.versions;
@@ -110,10 +110,10 @@ function convert(
   graph: Graph,
   frozen: ReadonlyMap<string, DType>,
   carriers: ReadonlyMap<string, DType>,
-  valueOf: ValueOf,
+  valueFor: ValueOf,
 ): NodeDef[] {
   const dtype = frozen.get(node.name);
-  if (dtype !== undefined) return [constantNode(node, dtype, valueOf(node.name))];
+  if (dtype !== undefined) return [constantNode(node, dtype, valueFor(node.name))];
   const op = graph.operation(node.name);
   const reads = op.inputs.find((x) => carriers.has(x.op.name) && (x.dtype === "resource" || x.isRef));
   if (reads === undefined) return [node];

@@ -11,7 +11,11 @@ const NCHWC = "com.microsoft.nchwc";
 
 type Loader = Pick<Runtime, "load">;
 
-async function evaluate(runtime: Loader, build: (b: Builder) => string, shape: readonly (number | null)[]): Promise<Tensor> {
+async function evaluate(
+  runtime: Loader,
+  build: (b: Builder) => string,
+  shape: readonly (number | null)[],
+): Promise<Tensor> {
   const b = new Builder({ block: null });
   const y = { id: build(b), dtype: "float32", shape, layout: "plain", constant: null } as const;
   const model = b.finish([], [y]);
@@ -44,7 +48,14 @@ async function agrees(runtime: Loader, block: number): Promise<boolean> {
   const values = (n: number): number[] => Array.from({ length: n }, (_, i) => Math.sin(i));
   const image = tensor(values(block * 9), "float32", [1, 3, 3, block]);
   const filter = tensor(values(block * block * 4), "float32", [2, 2, block, block]);
-  const window = { dataFormat: "NHWC", kernel: [2, 2], strides: [1, 1], dilations: [1, 1], padding: "SAME", pads: [0, 0, 0, 0] } as const;
+  const window = {
+    dataFormat: "NHWC",
+    kernel: [2, 2],
+    strides: [1, 1],
+    dilations: [1, 1],
+    padding: "SAME",
+    pads: [0, 0, 0, 0],
+  } as const;
   const results: Tensor[] = [];
   for (const choice of [block, null]) {
     const b = new Builder({ block: choice });

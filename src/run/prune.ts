@@ -42,7 +42,10 @@ function reach(request: Request, follow: (op: Operation) => readonly Operation[]
 
 const dataAndControl =
   (fed: ReadonlySet<Output>) =>
-  (op: Operation): Operation[] => [...op.inputs.filter((x) => !fed.has(x)).map((x) => x.op), ...op.controlInputs];
+  (op: Operation): Operation[] => [
+    ...op.inputs.filter((x) => !fed.has(x)).map((x) => x.op),
+    ...op.controlInputs,
+  ];
 
 /** Ops in topological order: reads before the writes they may race with, else in the order of the graph. */
 function order(ops: ReadonlySet<Operation>, follow: (op: Operation) => readonly Operation[]): Operation[] {
@@ -69,13 +72,19 @@ function order(ops: ReadonlySet<Operation>, follow: (op: Operation) => readonly 
   }
   if (sorted.length < ops.size) {
     const done = new Set(sorted);
-    const stuck = [...ops].filter((op) => !done.has(op)).slice(0, 5).map((op) => op.name);
-    throw new VarscopeError("INVALID_ARGUMENT", `the graph has a cycle through ${stuck.join(", ")}`, { at: stuck[0]! });
+    const stuck = [...ops]
+      .filter((op) => !done.has(op))
+      .slice(0, 5)
+      .map((op) => op.name);
+    throw new VarscopeError("INVALID_ARGUMENT", `the graph has a cycle through ${stuck.join(", ")}`, {
+      at: stuck[0]!,
+    });
   }
   return sorted;
 }
 
-const writes = (op: Operation): boolean => Object.values(op.def?.access ?? {}).some((a) => a === "write" || a === "update");
+const writes = (op: Operation): boolean =>
+  Object.values(op.def?.access ?? {}).some((a) => a === "write" || a === "update");
 
 /** Ops by their place in the graph, smallest first. */
 class Heap {
@@ -115,7 +124,8 @@ export function prune(request: Request, predicate: PredicateOf): Pruned {
   const follow = dataAndControl(request.fed);
   const all = reach(request, follow);
   const alias = new Map<Output, Output>();
-  if (![...all].some((op) => controlOf(op) !== undefined)) return { order: order(all, follow), alias, unknown: [] };
+  if (![...all].some((op) => controlOf(op) !== undefined))
+    return { order: order(all, follow), alias, unknown: [] };
 
   const sorted = order(all, follow);
   const unknown = new Set<Output>();

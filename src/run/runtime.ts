@@ -25,7 +25,12 @@ export interface Runtime {
   readonly name: string;
   /** channels a block of the NCHWc kernels; null where this build or CPU has none */
   readonly block: number | null;
-  load(model: Uint8Array, inputs: readonly string[], outputs: readonly string[], options: ProgramOptions): Promise<Program>;
+  load(
+    model: Uint8Array,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    options: ProgramOptions,
+  ): Promise<Program>;
 }
 
 /** The part of an onnxruntime package that is used. */
@@ -47,7 +52,11 @@ function toOrt(ort: OrtModule, t: Tensor): OrtTensor {
   return made;
 }
 
-const fromOrt = (t: OrtTensor): Tensor => ({ dtype: t.type as DType, shape: t.dims, data: t.data as Tensor["data"] });
+const fromOrt = (t: OrtTensor): Tensor => ({
+  dtype: t.type as DType,
+  shape: t.dims,
+  data: t.data as Tensor["data"],
+});
 
 /** A Program over an onnxruntime package. */
 export async function loadWith(

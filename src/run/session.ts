@@ -1,8 +1,8 @@
 /** @file Session: runs fetches and targets of one graph and owns the values of its variables. Start at `Session.run`. */
 
+import { loadRuntime } from "#ort";
 import { type Shape, type Tensor, VarscopeError } from "../base/index.ts";
 import type { CheckpointFiles, Graph, HostContext, Operation, Output } from "../graph/index.ts";
-import { loadRuntime } from "#ort";
 import { analyse } from "./analysis.ts";
 import { checkpointFiles } from "./files.ts";
 import { compilePlan, type Plan } from "./plan.ts";
@@ -11,7 +11,7 @@ import { type Pruned, prune, type Request } from "./prune.ts";
 import type { Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
 import { forgottenUpdates } from "./update-ops.ts";
-import { type Fetchable, type Fetched, type Feeds, resolveFeeds, resolveFetches } from "./values.ts";
+import { type Feeds, type Fetchable, type Fetched, resolveFeeds, resolveFetches } from "./values.ts";
 
 export interface SessionOptions {
   /** the engine; by default the best of this environment */
@@ -146,19 +146,29 @@ export class Session {
       }
       const inner: Request = { fetches: pruned.unknown, targets: [], fed: request.fed };
       const values = await this.evaluate(inner, feeds, signal, false);
-      pruned.unknown.forEach((x, i) => known.set(x, isTrue(values[i]!)));
+      for (const [i, x] of pruned.unknown.entries()) known.set(x, isTrue(values[i]!));
     }
   }
 
-  private async planFor(request: Request, pruned: () => Pruned, key: string, feeds: ReadonlyMap<Output, Tensor>): Promise<Plan> {
+  private async planFor(
+    request: Request,
+    pruned: () => Pruned,
+    key: string,
+    feeds: ReadonlyMap<Output, Tensor>,
+  ): Promise<Plan> {
     let family = this.families.get(key);
     if (family === undefined) {
       family = new PlanFamily();
       this.families.set(key, family);
     }
     const shapes: FeedShapes = new Map([...feeds].map(([x, t]) => [x, t.shape as Shape]));
-    const plan = await family.planFor(shapes, (fed, baked) => this.compile(request, pruned(), fed, baked), this.variables);
-    if ([...plan.analysis.probes].every(([variable, had]) => this.variables.has(variable) === had)) return plan;
+    const plan = await family.planFor(
+      shapes,
+      (fed, baked) => this.compile(request, pruned(), fed, baked),
+      this.variables,
+    );
+    if ([...plan.analysis.probes].every(([variable, had]) => this.variables.has(variable) === had))
+      return plan;
     // The plan answered "has it a value?" for good, and the answer has changed.
     this.families.delete(key);
     await family.release();
@@ -192,11 +202,16 @@ export class Session {
 
   private readVariables(plan: Plan, values: (Tensor | undefined)[]): void {
     const { analysis } = plan;
-    for (const slot of analysis.reads) values[slot.id] = this.variables.need(slot.key!, analysis.variables.get(slot.key!)!.isRef);
+    for (const slot of analysis.reads)
+      values[slot.id] = this.variables.need(slot.key!, analysis.variables.get(slot.key!)!.isRef);
   }
 
   /** Results for the caller: copies where a tensor is a variable's or the plan's own. */
-  private collect(plan: Plan, values: readonly (Tensor | undefined)[], feeds: ReadonlyMap<Output, Tensor>): Tensor[] {
+  private collect(
+    plan: Plan,
+    values: readonly (Tensor | undefined)[],
+    feeds: ReadonlyMap<Output, Tensor>,
+  ): Tensor[] {
     const given = new Set(feeds.values());
     return plan.analysis.fetches.map((slot) => {
       const t = slot.spec.value ?? values[slot.id]!;
@@ -205,10 +220,15 @@ export class Session {
     });
   }
 
-  private commit(plan: Plan, values: readonly (Tensor | undefined)[], feeds: ReadonlyMap<Output, Tensor>): void {
+  private commit(
+    plan: Plan,
+    values: readonly (Tensor | undefined)[],
+    feeds: ReadonlyMap<Output, Tensor>,
+  ): void {
     const foreign = new Set<unknown>([...feeds.values()].map((t) => t.data));
     for (const slot of plan.analysis.reads) foreign.add(values[slot.id]!.data);
-    for (const slot of plan.analysis.fetches) if (slot.key === null) foreign.add((slot.spec.value ?? values[slot.id])?.data);
+    for (const slot of plan.analysis.fetches)
+      if (slot.key === null) foreign.add((slot.spec.value ?? values[slot.id])?.data);
     for (const [key, slot] of plan.analysis.final) {
       const t = slot.spec.value ?? values[slot.id]!;
       const isShared = foreign.has(t.data) || slot.spec.value !== null || plan.analysis.constants.has(t);

@@ -82,5 +82,8 @@ export function uninitialized(key: string, isRef: boolean): VarscopeError {
   const what = isRef
     ? `Attempting to use uninitialized value ${key}`
     : `Could not find variable ${key}. This could mean that the variable has been deleted. In TF1, it can also mean the variable is uninitialized.`;
-  return new VarscopeError("FAILED_PRECONDITION", what, { at: key, hint: "run the initializer or restore a checkpoint first" });
+  return new VarscopeError("FAILED_PRECONDITION", what, {
+    at: key,
+    hint: "run the initializer or restore a checkpoint first",
+  });
 }

@@ -3,16 +3,22 @@
  * initial values. Seen from a run: it writes trainable variables, it normalizes, and it leaves the updates out.
  */
 
-import { Operation, type Graph, Output } from "../graph/index.ts";
+import { type Graph, Operation, Output } from "../graph/index.ts";
 
 /** Names of update ops (collection `update_ops`) whose layers take part in a run that trains, but that the run leaves out. */
-export function forgottenUpdates(graph: Graph, ran: ReadonlySet<Operation>, written: ReadonlySet<string>): string[] {
+export function forgottenUpdates(
+  graph: Graph,
+  ran: ReadonlySet<Operation>,
+  written: ReadonlySet<string>,
+): string[] {
   const updates = graph.getCollection<unknown>("update_ops").flatMap((x) => {
     if (x instanceof Output) return [x.op];
     return x instanceof Operation ? [x] : [];
   });
   if (updates.length === 0) return [];
-  const trainable = graph.getCollection<{ readonly name: string }>("trainable_variables").map((v) => v.name.replace(/:\d+$/, ""));
+  const trainable = graph
+    .getCollection<{ readonly name: string }>("trainable_variables")
+    .map((v) => v.name.replace(/:\d+$/, ""));
   if (!trainable.some((name) => written.has(name))) return [];
   return updates.filter((op) => !ran.has(op) && feedsFromRun(op, ran)).map((op) => op.name);
 }

@@ -10,7 +10,14 @@ import {
   tensor,
   VarscopeError,
 } from "../base/index.ts";
-import { type Graph, type IndexedSlices, isIndexedSlices, isTensor, Operation, Output } from "../graph/index.ts";
+import {
+  type Graph,
+  type IndexedSlices,
+  isIndexedSlices,
+  isTensor,
+  Operation,
+  Output,
+} from "../graph/index.ts";
 
 /** Anything with a symbolic value, as a Variable. */
 export interface HasValue {
@@ -67,17 +74,26 @@ export function resolveFetches(graph: Graph, fetches: unknown): ResolvedFetches 
     }
     if (typeof f === "string") return /:\d+$/.test(f) ? output(graph.output(f)) : resolve(graph.operation(f));
     if (isIndexedSlices(f)) {
-      return resolve({ values: f.values, indices: f.indices, ...(f.denseShape ? { denseShape: f.denseShape } : {}) });
+      return resolve({
+        values: f.values,
+        indices: f.indices,
+        ...(f.denseShape ? { denseShape: f.denseShape } : {}),
+      });
     }
     if (Array.isArray(f)) {
       const parts = f.map(resolve);
       return (v) => parts.map((p) => p(v));
     }
-    if (typeof f === "object" && f !== null && typeof (f as HasValue).value === "function") return output((f as HasValue).value());
+    if (typeof f === "object" && f !== null && typeof (f as HasValue).value === "function")
+      return output((f as HasValue).value());
     if (typeof f !== "object" || f === null) {
-      throw new VarscopeError("INVALID_ARGUMENT", `Fetch argument ${String(f)} cannot be interpreted as a Tensor or an Operation.`, {
-        hint: "give an Output, an Operation, a name, or an array or object of these",
-      });
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Fetch argument ${String(f)} cannot be interpreted as a Tensor or an Operation.`,
+        {
+          hint: "give an Output, an Operation, a name, or an array or object of these",
+        },
+      );
     }
     const parts = Object.entries(f).map(([k, x]) => [k, resolve(x)] as const);
     return (v) => Object.fromEntries(parts.map(([k, p]) => [k, p(v)]));
@@ -94,7 +110,8 @@ export function resolveFeeds(graph: Graph, feeds: Feeds): Map<Output, Tensor> {
   const entries = feeds instanceof Map ? feeds.entries() : Object.entries(feeds as Record<string, FeedValue>);
   const out = new Map<Output, Tensor>();
   for (const [key, value] of entries) {
-    const output = typeof key === "string" ? graph.output(key.includes(":") ? key : `${key}:0`) : (key as Output);
+    const output =
+      typeof key === "string" ? graph.output(key.includes(":") ? key : `${key}:0`) : (key as Output);
     if (output.graph !== graph) throw notInGraph(output.name);
     out.set(output, feedTensor(output, value));
   }
@@ -111,9 +128,13 @@ function feedTensor(output: Output, value: FeedValue): Tensor {
   }
   const t = isTensor(value) ? value : convert(output, value as Nested);
   if (t.dtype !== output.dtype) {
-    throw new VarscopeError("INVALID_ARGUMENT", `Cannot feed a ${t.dtype} value for Tensor ${output.name}, which is ${output.dtype}`, {
-      at: output.name,
-    });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Cannot feed a ${t.dtype} value for Tensor ${output.name}, which is ${output.dtype}`,
+      {
+        at: output.name,
+      },
+    );
   }
   if (!isCompatible(output.shape, t.shape as Shape)) {
     throw new VarscopeError(
