@@ -1,0 +1,205 @@
+/** @file The command line: its commands and options, errors and exit codes. A command's work loads when it is asked for. Start at `runCli`. */
+
+import { createRequire } from "node:module";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { isVarscopeError, VarscopeError } from "../base/index.ts";
+import type { Streams } from "./terminal.ts";
+
+/** 0: done; 1: the work failed; 2: wrong usage. */
+export type ExitCode = 0 | 1 | 2;
+
+/**
+ * Runs one command.
+ *
+ * @param argv - without node and script
+ * @returns what the process should exit with; errors are on `stderr` then
+ */
+export async function runCli(argv: readonly string[], streams: Streams): Promise<ExitCode> {
+  const program = makeProgram(streams);
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return 0;
+  } catch (e) {
+    return report(e, streams, argv.includes("--debug"));
+  }
+}
+
+function report(e: unknown, { stderr }: Streams, debug: boolean): ExitCode {
+  if (e instanceof CommanderError) return e.exitCode === 0 ? 0 : 2;
+  const known = isVarscopeError(e);
+  stderr.write(
+    `${known ? e.message : `[INTERNAL] varscope: ${messageOf(e)}; run it with --debug and report it`}\n`,
+  );
+  if (debug && e instanceof Error) {
+    stderr.write(`${e.stack}\n`);
+    for (let c = e.cause; c instanceof Error; c = c.cause) stderr.write(`caused by ${c.stack}\n`);
+  }
+  return 1;
+}
+
+const messageOf = (e: unknown): string => (e instanceof Error ? e.message : String(e));
+
+function makeProgram(streams: Streams): Command {
+  const program = new Command("varscope");
+  program
+    .description("TensorFlow's variables and graphs on the command line, with no TensorFlow installed.")
+    .version(readVersion(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .addHelpText(
+      "after",
+      `
+PATH is a checkpoint (its prefix, one of its files, its state file or its folder), a GraphDef (.pb, .pbtxt) or a
+MetaGraph (.meta); what it is is told by its bytes. --debug adds a stack trace to an error.
+
+Examples:
+  varscope inspect runs/digits/model.meta --stats
+  varscope print runs/digits/ bn1/moving_mean
+  varscope freeze runs/digits/model.meta --outputs probabilities -o frozen.pb
+  varscope run frozen.pb --feed x=@images.npy --fetch probabilities --out results
+
+Exit codes: 0 done, 1 the work failed, 2 wrong usage.`,
+    );
+  for (const add of [addInspect, addPrint, addFreeze, addRun]) add(program, streams);
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => streams.stdout.write(text),
+      writeErr: (text) => streams.stderr.write(text),
+      outputError: (text, write) => write(usageError(command, text)),
+    });
+    if (command !== program)
+      command.addOption(new Option("--debug", "add a stack trace to an error").hideHelp());
+  }
+  return program;
+}
+
+/** A usage error of commander in our form. */
+function usageError(command: Command, text: string): string {
+  const what = text
+    .replace(/^error: /, "")
+    .trim()
+    .replace(/\.?\n\(?/g, "; ")
+    .replace(/\)$/, "");
+  const name = command.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`;
+  return `[INVALID_ARGUMENT] ${name}: ${what}; see '${name} --help'\n`;
+}
+
+const readVersion = (): string =>
+  (createRequire(import.meta.url)("../../package.json") as { version: string }).version;
+
+function pattern(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (e) {
+    throw new InvalidArgumentError(messageOf(e));
+  }
+}
+
+function steps(text: string): number {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(n) || n < 1) {
+    throw new InvalidArgumentError("A whole number of at least 1 is wanted.");
+  }
+  return n;
+}
+
+const repeated = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+const names = (text: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  ...text.split(",").filter((name) => name !== ""),
+];
+
+function addInspect(program: Command, streams: Streams): void {
+  program
+    .command("inspect")
+    .description(
+      "What is inside: format, variables by layer and role, totals; a graph's inputs, outputs, signatures, ops.",
+    )
+    .argument("<path>", "checkpoint, GraphDef or MetaGraph")
+    .option(
+      "--stats",
+      "smallest, largest, mean, standard deviation (of the finite values), zeros, NaNs and infinities",
+    )
+    .option("--filter <regex>", "only variables whose name matches", pattern)
+    .option("--slots", "a line for each optimizer slot and moving average, too")
+    .option("--json", "print one JSON document")
+    .action(async (path: string, options) =>
+      (await import("./inspect.ts")).inspectCommand(path, options, streams),
+    );
+}
+
+function addPrint(program: Command, streams: Streams): void {
+  program
+    .command("print")
+    .description("One tensor: name, dtype, shape and values, as numpy prints them.")
+    .argument("<path>", "checkpoint, GraphDef or MetaGraph")
+    .argument("<name>", "variable or constant; ':0' may follow")
+    .option("--all", "all values, not the ends alone")
+    .option("--npy <file>", "write the tensor as .npy instead")
+    .option("--force", "overwrite an existing file")
+    .option("--json", "print one JSON document")
+    .action(async (path: string, name: string, options) =>
+      (await import("./print.ts")).printCommand(path, name, options, streams),
+    );
+}
+
+function addFreeze(program: Command, streams: Streams): void {
+  program
+    .command("freeze")
+    .description("A GraphDef whose variables are constants, shown equal to the original on random inputs.")
+    .argument("<in>", "MetaGraph or GraphDef")
+    .option("--outputs <names>", "nodes that the graph is for, separated by commas", names)
+    .requiredOption("-o, --output <file>", "the frozen graph; .pbtxt writes text")
+    .option("--checkpoint <prefix>", "values of the variables; by default the checkpoint beside the .meta")
+    .option("--signature <name>", "outputs are those of this signature")
+    .option("--fold", "fold batch normalization into convolutions")
+    .option("--clear-devices", "forget device strings")
+    .option("--force", "overwrite an existing file")
+    .option("--json", "print one JSON document")
+    .action(async (path: string, options) =>
+      (await import("./freeze.ts")).freezeCommand(path, options, streams),
+    );
+}
+
+function addRun(program: Command, streams: Streams): void {
+  program
+    .command("run")
+    .description("Runs a graph, for inference or training. Prints one JSON line a step.")
+    .argument("<model>", "MetaGraph, GraphDef, or a checkpoint with its .meta beside it")
+    .option("--checkpoint <prefix>", "restore the variables first")
+    .option("--init", "run the graph's initializers first")
+    .option("--signature <name>", "names of feeds and fetches are this signature's inputs and outputs")
+    .option("--feed <name=value>", "JSON ([[1,2]]) or @file.npy; repeatable", repeated)
+    .option("--fetch <name>", "a tensor to print; repeatable", repeated)
+    .option("--target <op>", "an op to run; repeatable", repeated)
+    .option("--steps <n>", "run so many times", steps)
+    .option("--save <prefix>", "save the variables at the end")
+    .option("--out <dir>", "tensors go to DIR/NAME.npy, and only scalars are printed")
+    .option("--server <address>", "run on a TensorFlow server (grpc://HOST:PORT)")
+    .option("--force", "overwrite existing files")
+    .option("--json", "print one JSON document in place of the lines")
+    .addHelpText(
+      "after",
+      `
+Example, training a MetaGraph of TensorFlow Python:
+  varscope run model.meta --init --feed x=@x.npy --feed labels='[3,1]' --fetch loss --target train_op --steps 50 --save out/model`,
+    )
+    .action(async (model: string, options) => {
+      const exclusive = options.checkpoint !== undefined && options.init === true;
+      if (exclusive) throw wrongUsage(program, "run", "--checkpoint and --init exclude each other");
+      await (await import("./run.ts")).runCommand(model, options, streams);
+    });
+}
+
+/** A usage error of our own: printed as commander's are. */
+function wrongUsage(program: Command, name: string, what: string): unknown {
+  const command = program.commands.find((c) => c.name() === name)!;
+  try {
+    return command.error(`error: ${what}`);
+  } catch (e) {
+    return e;
+  }
+}
+
+/** An option that stands in the contract and does nothing yet. */
+export const notYet = (option: string, hint: string): VarscopeError =>
+  new VarscopeError("UNIMPLEMENTED", "this version does not do this yet", { at: option, hint });
