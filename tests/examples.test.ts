@@ -1,0 +1,72 @@
+/** The short examples run, and show what they say. */
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { main as batchNorm } from "../examples/batch-norm.ts";
+import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
+import { main as quickstart } from "../examples/quickstart.ts";
+import { main as shareVariables } from "../examples/share-variables.ts";
+
+let folder = "";
+let probabilities: number[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "varscope-examples-"));
+  probabilities = await quickstart(folder);
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+test("quickstart trains, saves and freezes", async () => {
+  expect(probabilities[1]).toBeGreaterThan(0.9);
+  expect((await readdir(folder)).sort()).toEqual([
+    "checkpoint",
+    "xor-200.data-00000-of-00001",
+    "xor-200.index",
+    "xor-200.meta",
+    "xor.pb",
+  ]);
+});
+
+test("inspect-checkpoint lists what quickstart saved, Adam's slots too", async () => {
+  const lines: string[] = [];
+  // 2·16 + 16 + 16·2 + 2 parameters, each with m and v, and two powers of beta
+  expect(await inspectCheckpoint(folder, "logits/bias", (line) => lines.push(line))).toBe(82 * 3 + 2);
+  expect(lines).toContain("hidden/kernel/Adam_1  float32 [2, 16]  128 bytes");
+  expect(lines.at(-1)).toMatch(/^\[ ?-?\d\.\d+ +-?\d\.\d+\]$/);
+});
+
+test("batch-norm: forgotten updates leave 0 and 1, and are warned of; the cure moves them", async () => {
+  const { forgotten, updated } = await batchNorm(() => undefined);
+  expect(forgotten).toMatchObject({ movingMean: 0, movingVariance: 1 });
+  expect(forgotten.warnings).toEqual([expect.stringMatching(/leaves out 2 update ops/)]);
+  const left = 0.99 ** 50; // of the initial value
+  expect(updated.movingMean).toBeCloseTo(3 * (1 - left), 4);
+  expect(updated.movingVariance).toBeCloseTo(left + (14 / 3) * (1 - left), 4);
+  expect(updated.warnings).toEqual([]);
+});
+
+test("share-variables: two calls, one set of variables", async () => {
+  const { variables, ops, codes } = await shareVariables(() => undefined);
+  expect(variables).toEqual([
+    "encoder/hidden/kernel",
+    "encoder/hidden/bias",
+    "encoder/code/kernel",
+    "encoder/code/bias",
+  ]);
+  expect(ops).toEqual(["encoder/code/BiasAdd", "encoder_1/code/BiasAdd"]);
+  expect(codes[0]).toEqual(codes[1]);
+});
+
+test("README shows examples/quickstart.ts to the letter, in both languages", async () => {
+  const root = join(import.meta.dirname, "..");
+  const code = (await readFile(join(root, "examples", "quickstart.ts"), "utf8")).replace(
+    /^\/\*\*.*\*\/\n/,
+    "",
+  );
+  for (const file of ["README.md", "README.zh-CN.md"]) {
+    const text = (await readFile(join(root, file), "utf8")).replaceAll("\r\n", "\n");
+    expect(/```ts\n([\s\S]*?)```/.exec(text)?.[1], file).toBe(code);
+  }
+});
