@@ -1,0 +1,26 @@
+/** The live suite against a real TensorFlow: skipped where none is found. One Python process serves it all, since TensorFlow takes seconds to load. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+import { checkpointSuite } from "./checkpoints.ts";
+import { digitsSuite } from "./digits.ts";
+import { frozenSuite } from "./frozen.ts";
+import { pythonGraphSuite } from "./python-graphs.ts";
+import { startTensorFlow } from "./tensorflow.ts";
+import { trainingSuite } from "./training.ts";
+
+const tf = await startTensorFlow();
+const folder = await mkdtemp(join(tmpdir(), "varscope-interop-"));
+
+afterAll(async () => {
+  await tf?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+trainingSuite(tf, folder);
+checkpointSuite(tf, folder);
+frozenSuite(tf, folder);
+pythonGraphSuite(tf, folder);
+digitsSuite(tf);
