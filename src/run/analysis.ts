@@ -3,7 +3,16 @@
  * a read is the slot of the latest write before it. Start at `analyse`.
  */
 
-import { formatShape, isStatic, type Shape, sizeOrNull, type Tensor, tensor, VarscopeError, dtypeCppName } from "../base/index.ts";
+import {
+  dtypeCppName,
+  formatShape,
+  isStatic,
+  type Shape,
+  sizeOrNull,
+  type Tensor,
+  tensor,
+  VarscopeError,
+} from "../base/index.ts";
 import {
   type Access,
   argCount,
@@ -22,67 +31,29 @@ import {
 import { isOnnxType } from "../lower/index.ts";
 import type { Pruned, Request } from "./prune.ts";
 import { uninitialized, type VariableStore } from "./state.ts";
-
-/** A place for one value of a run. */
-export interface Slot {
-  readonly id: number;
-  readonly spec: Spec;
-  readonly source: "feed" | "variable" | "constant" | "step";
-  /** of a variable: its key */
-  readonly key: string | null;
-}
-
-export interface Write {
-  readonly key: string;
-  readonly arg: string;
-  readonly slot: Slot;
-}
-
-/** One op of the plan. Inputs are null where the op only overwrites the variable behind it. */
-export interface Step {
-  readonly op: Operation;
-  readonly kind: "onnx" | "host";
-  readonly inputs: readonly (Slot | null)[];
-  readonly outputs: readonly (Slot | null)[];
-  readonly writes: readonly Write[];
-}
-
-export interface Analysis {
-  readonly steps: readonly Step[];
-  /** in order of the request's feeds */
-  readonly feeds: ReadonlyMap<Output, Slot>;
-  readonly fetches: readonly Slot[];
-  /** variables as they are when the run begins */
-  readonly reads: readonly Slot[];
-  /** tensors that belong to the graph or the plan */
-  readonly constants: ReadonlySet<Tensor>;
-  /** last slot of every variable written */
-  readonly final: ReadonlyMap<string, Slot>;
-  /** what the plan took for granted: whether these variables have values */
-  readonly probes: ReadonlyMap<string, boolean>;
-  readonly variables: ReadonlyMap<string, VariableInfo>;
-}
-
-export interface VariableInfo extends HandleSpec {
-  readonly isRef: boolean;
-}
+import type { Analysis, Slot, Step, VariableInfo, Write } from "./steps.ts";
 
 /** Folded values are kept in the plan; larger ones are left to the engine. */
 const MAX_FOLDED_ELEMENTS = 1 << 16;
 
-/** @throws VarscopeError - a missing feed, an uninitialised variable, shapes that do not fit, an op nobody can run */
+/**
+ * @param onHost - ops that the engine has no kernels for
+ * @throws VarscopeError - a missing feed, an uninitialised variable, shapes that do not fit, an op nobody can run
+ */
 export function analyse(
   request: Request,
   pruned: Pruned,
   fedSpecs: ReadonlyMap<Output, { readonly shape: Shape; readonly value: Tensor | null }>,
   store: VariableStore,
+  onHost: ReadonlySet<Operation>,
 ): Analysis {
-  return new Analyser(pruned, fedSpecs, store).run(request);
+  return new Analyser(pruned, fedSpecs, store, onHost).run(request);
 }
 
 class Analyser {
   private readonly pruned: Pruned;
   private readonly store: VariableStore;
+  private readonly onHost: ReadonlySet<Operation>;
   private readonly slots = new Map<Output, Slot>();
   private readonly keys = new Map<Output, string>();
   private readonly current = new Map<string, Slot>();
@@ -95,9 +66,15 @@ class Analyser {
   private readonly constants = new Set<Tensor>();
   private nextId = 0;
 
-  constructor(pruned: Pruned, fedSpecs: ReadonlyMap<Output, { shape: Shape; value: Tensor | null }>, store: VariableStore) {
+  constructor(
+    pruned: Pruned,
+    fedSpecs: ReadonlyMap<Output, { shape: Shape; value: Tensor | null }>,
+    store: VariableStore,
+    onHost: ReadonlySet<Operation>,
+  ) {
     this.pruned = pruned;
     this.store = store;
+    this.onHost = onHost;
     for (const [output, fed] of fedSpecs) {
       const spec = new LazySpec(output, fed.shape, null, this.specOf, fed.value);
       const slot = this.slot(spec, "feed", null);
@@ -211,7 +188,10 @@ class Analyser {
 
   private passResource(op: Operation): void {
     const from = op.inputs.map((x) => this.keys.get(this.resolve(x))).find((k) => k !== undefined);
-    if (from === undefined) throw new VarscopeError("UNIMPLEMENTED", `${op.type} makes a resource that varscope does not know`, { at: op.name });
+    if (from === undefined)
+      throw new VarscopeError("UNIMPLEMENTED", `${op.type} makes a resource that varscope does not know`, {
+        at: op.name,
+      });
     for (const out of op.outputs) this.keys.set(out, from);
   }
 
@@ -234,7 +214,8 @@ class Analyser {
 
   private checkFed(op: Operation): void {
     const def = op.needDef();
-    if (!isAbsent(def.host) || !isAbsent(def.lower) || def.update !== undefined || op.inputs.length > 0) return;
+    if (!isAbsent(def.host) || !isAbsent(def.lower) || def.update !== undefined || op.inputs.length > 0)
+      return;
     const [x] = op.outputs;
     const shape = x?.shape == null ? "" : ` and shape ${formatShape(x.shape)}`;
     throw new VarscopeError(
@@ -247,8 +228,13 @@ class Analyser {
   private addStep(op: Operation, inputs: (Slot | null)[], access: readonly (Access | null)[]): void {
     const inferred = inferWith(op, this.specOf);
     const refKey = (out: Output): string | undefined =>
-      out.isRef ? op.inputs.map((x, i) => (access[i] ? this.keys.get(this.resolve(x)) : undefined)).find((k) => k) : undefined;
-    const specs = op.outputs.map((out, i) => new LazySpec(out, inferred[i]?.shape ?? null, inferred[i]?.handle ?? null, this.specOf, null));
+      out.isRef
+        ? op.inputs.map((x, i) => (access[i] ? this.keys.get(this.resolve(x)) : undefined)).find((k) => k)
+        : undefined;
+    const specs = op.outputs.map(
+      (out, i) =>
+        new LazySpec(out, inferred[i]?.shape ?? null, inferred[i]?.handle ?? null, this.specOf, null),
+    );
     const folded = this.fold(op, inputs);
     if (folded !== null) {
       op.outputs.forEach((out, i) => this.slots.set(out, this.constant(folded[i]!)));
@@ -266,13 +252,18 @@ class Analyser {
     this.steps.push({ op, kind, inputs, outputs, writes });
   }
 
-  private writesOf(op: Operation, inputs: readonly (Slot | null)[], access: readonly (Access | null)[]): Write[] {
+  private writesOf(
+    op: Operation,
+    inputs: readonly (Slot | null)[],
+    access: readonly (Access | null)[],
+  ): Write[] {
     const args = Object.entries(op.needDef().inputs).map(([name]) => name);
     const writes: Write[] = [];
     op.inputs.forEach((x, i) => {
       if (access[i] !== "write" && access[i] !== "update") return;
       const key = this.keys.get(this.resolve(x));
-      if (key === undefined) throw new VarscopeError("INVALID_ARGUMENT", `input '${args[i]}' is not a variable`, { at: op.name });
+      if (key === undefined)
+        throw new VarscopeError("INVALID_ARGUMENT", `input '${args[i]}' is not a variable`, { at: op.name });
       const info = this.variables.get(key)!;
       const shape = access[i] === "update" ? (inputs[i]!.spec.shape ?? null) : this.writtenShape(op, i, info);
       const slot = this.slot(fixedSpec(info.dtype, shape), "step", key);
@@ -292,33 +283,63 @@ class Analyser {
   private constant(value: Tensor): Slot {
     this.constants.add(value);
     const partial = dimsOf(value);
-    return this.slot({ dtype: value.dtype, shape: value.shape, value, partial, handle: null }, "constant", null);
+    return this.slot(
+      { dtype: value.dtype, shape: value.shape, value, partial, handle: null },
+      "constant",
+      null,
+    );
   }
 
   /** Values of a pure op whose inputs are constants. */
   private fold(op: Operation, inputs: readonly (Slot | null)[]): readonly Tensor[] | null {
     const def = op.needDef();
-    if (def.stateful || def.access !== undefined || def.update !== undefined || isAbsent(def.host) || op.outputs.length === 0) return null;
+    if (
+      def.stateful ||
+      def.access !== undefined ||
+      def.update !== undefined ||
+      isAbsent(def.host) ||
+      op.outputs.length === 0
+    )
+      return null;
     const values: Tensor[] = [];
     for (const slot of inputs) {
       const { spec } = slot!;
-      if (def.shapeOnly === true && isStatic(spec.shape)) values.push({ dtype: spec.dtype, shape: spec.shape, data: [] });
-      else if (spec.value !== null && slot!.source !== "feed" && spec.value.data.length <= MAX_FOLDED_ELEMENTS) values.push(spec.value);
+      if (def.shapeOnly === true && isStatic(spec.shape))
+        values.push({ dtype: spec.dtype, shape: spec.shape, data: [] });
+      else if (
+        spec.value !== null &&
+        slot!.source !== "feed" &&
+        spec.value.data.length <= MAX_FOLDED_ELEMENTS
+      )
+        values.push(spec.value);
       else return null;
     }
     const isConst = op.inputs.length === 0;
-    const size = op.outputs.map((x) => sizeOrNull(x.shape)).find((n) => n !== null && n > MAX_FOLDED_ELEMENTS);
+    const size = op.outputs
+      .map((x) => sizeOrNull(x.shape))
+      .find((n) => n !== null && n > MAX_FOLDED_ELEMENTS);
     if (size !== undefined && !isConst) return null;
-    const result = def.host(groupArgs(def.inputs, op.attrs, values) as never, op.attrs as never, { op } as HostContext);
+    const result = def.host(
+      groupArgs(def.inputs, op.attrs, values) as never,
+      op.attrs as never,
+      { op } as HostContext,
+    );
     return result instanceof Promise ? null : result;
   }
 
-  private kindOf(op: Operation, inputs: readonly (Slot | null)[], outputs: readonly (Slot | null)[]): Step["kind"] {
+  private kindOf(
+    op: Operation,
+    inputs: readonly (Slot | null)[],
+    outputs: readonly (Slot | null)[],
+  ): Step["kind"] {
     const def = op.needDef();
-    const byOnnx = def.update !== undefined || !isAbsent(def.lower);
+    const byOnnx = !this.onHost.has(op) && (def.update !== undefined || !isAbsent(def.lower));
     const carried = [...inputs, ...outputs].every((s) => s === null || isOnnxType(s.spec.dtype));
     const specs = op.inputs.map((x, i) => inputs[i]?.spec ?? this.specOf(x));
-    const accepted = byOnnx && carried && (def.lowers?.(op.attrs as never, groupArgs(def.inputs, op.attrs, specs) as never) ?? true);
+    const accepted =
+      byOnnx &&
+      carried &&
+      (def.lowers?.(op.attrs as never, groupArgs(def.inputs, op.attrs, specs) as never) ?? true);
     if (accepted) return "onnx";
     if (def.updateHost !== undefined || !isAbsent(def.host)) return "host";
     const reason = isAbsent(def.lower) ? def.lower.absent : "its dtypes or attributes are not supported";
@@ -326,7 +347,13 @@ class Analyser {
   }
 }
 
-const fixedSpec = (dtype: Spec["dtype"], shape: Shape | null): Spec => ({ dtype, shape, value: null, partial: null, handle: null });
+const fixedSpec = (dtype: Spec["dtype"], shape: Shape | null): Spec => ({
+  dtype,
+  shape,
+  value: null,
+  partial: null,
+  handle: null,
+});
 
 /** TF's rule: a container's shared name, or the op's own name. */
 export function variableKey(op: Operation): string {

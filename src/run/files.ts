@@ -14,7 +14,9 @@ export const checkpointFiles = (): CheckpointFiles => ({
     const { openCheckpoint } = await codec();
     const checkpoint = await openCheckpoint(prefix);
     try {
-      return await Promise.all(wanted.map((w) => (w.slice === "" ? checkpoint.read(w.name) : checkpoint.readSlice(w.name, w.slice))));
+      return await Promise.all(
+        wanted.map((w) => (w.slice === "" ? checkpoint.read(w.name) : checkpoint.readSlice(w.name, w.slice))),
+      );
     } finally {
       await checkpoint.close();
     }

@@ -7,9 +7,20 @@ import { loadWith, type OrtModule, type Program, type ProgramOptions, type Runti
 
 async function loadNative(): Promise<Runtime> {
   const imported = (await import("onnxruntime-node")) as unknown as OrtModule & { default?: OrtModule };
-  const ort = imported.InferenceSession === undefined ? imported.default! : imported;
-  const version = (ort as unknown as { env?: { versions?: { node?: string; common?: string } } }).env?.versions;
-  const load = (model: Uint8Array, inputs: readonly string[], outputs: readonly string[], options: ProgramOptions): Promise<Program> =>
+  const found = imported.InferenceSession === undefined ? imported.default! : imported;
+  const ort: OrtModule = {
+    InferenceSession: found.InferenceSession,
+    Tensor: found.Tensor,
+    writesInPlace: true,
+  };
+  const version = (found as unknown as { env?: { versions?: { node?: string; common?: string } } }).env
+    ?.versions;
+  const load = (
+    model: Uint8Array,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    options: ProgramOptions,
+  ): Promise<Program> =>
     loadWith(ort, model, inputs, outputs, {
       graphOptimizationLevel: options.optimize ? "all" : "basic",
       intraOpNumThreads: options.threads ?? availableParallelism(),

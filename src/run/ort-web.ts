@@ -1,13 +1,16 @@
 /** @file ONNX Runtime's WASM build: in browsers, and in Node where the native package is missing. */
 
-import { type OrtModule, loadWith, type Runtime } from "./runtime.ts";
+import { loadWith, type OrtModule, type Runtime } from "./runtime.ts";
 
 /** The WASM runtime. It has no blocked kernels. */
 export async function loadWasm(): Promise<Runtime> {
-  const ort = (await import("onnxruntime-web")) as unknown as OrtModule & { env: { versions: { web?: string }; wasm: { numThreads?: number }; logLevel: string } };
-  ort.env.wasm.numThreads ??= 1;
+  const web = (await import("onnxruntime-web")) as unknown as OrtModule & {
+    env: { versions: { web?: string }; wasm: { numThreads?: number }; logLevel: string };
+  };
+  web.env.wasm.numThreads ??= 1;
+  const ort: OrtModule = { InferenceSession: web.InferenceSession, Tensor: web.Tensor, writesInPlace: false };
   return {
-    name: `onnxruntime-web ${ort.env.versions.web ?? ""} (wasm)`,
+    name: `onnxruntime-web ${web.env.versions.web ?? ""} (wasm)`,
     block: null,
     load: (model, inputs, outputs, options) =>
       loadWith(ort, model, inputs, outputs, {

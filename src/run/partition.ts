@@ -3,7 +3,7 @@
  * list of host calls and ONNX models.
  */
 
-import type { Slot, Step } from "./analysis.ts";
+import type { Slot, Step } from "./steps.ts";
 
 export interface Stage {
   readonly kind: Step["kind"];

@@ -65,7 +65,8 @@ export class PlanFamily {
   private async sharedFor(shapes: FeedShapes, compile: Compile): Promise<Entry> {
     const known = this.shared?.shapes ?? [...this.own.values()][0]!.shapes;
     const merged = new Map([...shapes].map(([x, s]) => [x, widen(s, known.get(x)!)] as const));
-    if (this.shared !== null && [...merged].every(([x, s]) => s.join() === known.get(x)!.join())) return this.shared;
+    if (this.shared !== null && [...merged].every(([x, s]) => s.join() === known.get(x)!.join()))
+      return this.shared;
     try {
       const entry = await this.make(merged, compile);
       await this.drop(this.shared);
@@ -98,7 +99,9 @@ export class PlanFamily {
     entry.unchanged = same(entry.seen) ? entry.unchanged + 1 : 0;
     entry.seen = versions;
     if (entry.unchanged < entry.patience) return entry.plan;
-    const values = new Map([...versions.keys()].flatMap((k) => (store.get(k) === null ? [] : [[k, store.get(k)!] as const])));
+    const values = new Map(
+      [...versions.keys()].flatMap((k) => (store.get(k) === null ? [] : [[k, store.get(k)!] as const])),
+    );
     entry.baked = { plan: await compile(entry.shapes, values), versions };
     return entry.baked.plan;
   }
@@ -116,4 +119,5 @@ export class PlanFamily {
   }
 }
 
-const widen = (a: Shape, b: Shape): Shape => (a.length === b.length ? a.map((d, i) => (d === b[i] ? d : null)) : a);
+const widen = (a: Shape, b: Shape): Shape =>
+  a.length === b.length ? a.map((d, i) => (d === b[i] ? d : null)) : a;

@@ -3,7 +3,7 @@
  * `compilePlan`.
  */
 
-import { isStatic, isVarscopeError, type Tensor, VarscopeError } from "../base/index.ts";
+import { isStatic, isVarscopeError, sizeOrNull, type Tensor, VarscopeError } from "../base/index.ts";
 import {
   type Absent,
   groupArgs,
@@ -13,10 +13,10 @@ import {
   type Operation,
 } from "../graph/index.ts";
 import { Builder, type Value } from "../lower/index.ts";
-import type { Analysis, Slot, Step } from "./analysis.ts";
 import { partition } from "./partition.ts";
 import type { Program, Runtime } from "./runtime.ts";
 import type { VariableStore } from "./state.ts";
+import { type Analysis, hasHostForm, type Slot, type Step } from "./steps.ts";
 
 /** Values by slot id. */
 type Values = (Tensor | undefined)[];
@@ -162,6 +162,31 @@ function explained(e: unknown, steps: readonly Step[]): unknown {
   return what === null ? e : new VarscopeError(e.code, what, { at: e.at!, cause: e });
 }
 
+/** Above this a stage is not run again: the error comes at once. */
+const MAX_RETRIED_ELEMENTS = 1 << 16;
+
+/**
+ * Runs on host kernels a stage that ONNX Runtime failed, so that what is wrong with the data (an index out of range) is told in TensorFlow's
+ * words; returns where that is impossible or finds nothing wrong.
+ */
+async function asOnHost(
+  steps: readonly Step[],
+  values: Values,
+  store: VariableStore,
+  host: HostServices,
+): Promise<void> {
+  const slots = steps.flatMap((s) => [...s.inputs, ...s.outputs]);
+  const elements = slots.reduce(
+    (sum, s) =>
+      sum +
+      (s === null ? 0 : (values[s.id]?.data.length ?? sizeOrNull(s.spec.shape) ?? Number.POSITIVE_INFINITY)),
+    0,
+  );
+  if (elements > MAX_RETRIED_ELEMENTS) return;
+  if (!steps.every((s) => hasHostForm(s) && !s.op.needDef().stateful)) return;
+  await hostStage(steps).run([...values], store, host);
+}
+
 function runProgram(
   program: Program,
   feeds: readonly Slot[],
@@ -169,7 +194,7 @@ function runProgram(
   steps: readonly Step[],
 ): CompiledStage {
   return {
-    async run(values, store) {
+    async run(values, store, host) {
       const into = outputs.map((slot) => {
         if (slot.key === null || !isStatic(slot.spec.shape)) return null;
         return store.target(slot.key, { dtype: slot.spec.dtype, shape: slot.spec.shape });
@@ -184,6 +209,7 @@ function runProgram(
         into.forEach((t, i) => {
           if (t !== null) store.recycle(outputs[i]!.key!, t);
         });
+        await asOnHost(steps, values, store, host);
         throw explained(e, steps);
       }
     },
@@ -204,7 +230,7 @@ function lowerSteps(
 ): Lowered {
   const values = new Map<Slot, OnnxValue>();
   const inputs: Port[] = [];
-  const valueOf = (slot: Slot): OnnxValue => {
+  const valueFor = (slot: Slot): OnnxValue => {
     let known = values.get(slot);
     if (known !== undefined) return known;
     const constant = slot.source === "variable" ? (baked?.get(slot.key!) ?? null) : slot.spec.value;
@@ -217,14 +243,14 @@ function lowerSteps(
     values.set(slot, known);
     return known;
   };
-  for (const step of steps) lowerStep(step, builder, valueOf, values);
+  for (const step of steps) lowerStep(step, builder, valueFor, values);
   return { values, inputs };
 }
 
 function lowerStep(
   step: Step,
   builder: Builder,
-  valueOf: (slot: Slot) => OnnxValue,
+  valueFor: (slot: Slot) => OnnxValue,
   values: Map<Slot, OnnxValue>,
 ): void {
   const { op } = step;
@@ -233,7 +259,7 @@ function lowerStep(
   const args = groupArgs(
     def.inputs,
     op.attrs,
-    step.inputs.map((s) => (s === null ? undefined : valueOf(s))),
+    step.inputs.map((s) => (s === null ? undefined : valueFor(s))),
   ) as never;
   try {
     if (def.update !== undefined && step.writes.length > 0) {

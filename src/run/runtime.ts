@@ -39,6 +39,8 @@ export interface OrtModule {
     create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
   };
   readonly Tensor: new (type: string, data: unknown, dims: readonly number[]) => OrtTensor;
+  /** Results go to the arrays that `run` is given. The WASM build takes such arrays too, and leaves them as they were. */
+  readonly writesInPlace: boolean;
 }
 
 const wrappers = new WeakMap<object, OrtTensor>();
@@ -67,7 +69,7 @@ export async function loadWith(
   options: InferenceSession.SessionOptions,
 ): Promise<Program> {
   const session = await ort.InferenceSession.create(model, options).catch((e: unknown) => {
-    throw new VarscopeError("INTERNAL", `ONNX Runtime refused the lowered graph: ${text(e)}`, { cause: e });
+    throw loadError(e);
   });
   return {
     async run(values, into) {
@@ -78,18 +80,55 @@ export async function loadWith(
       const fetches: Record<string, OrtTensor | null> = {};
       outputs.forEach((name, i) => {
         const target = into[i];
-        fetches[name] = target == null ? null : toOrt(ort, target);
+        fetches[name] = target == null || !ort.writesInPlace ? null : toOrt(ort, target);
       });
       const results = await session.run(feeds, fetches).catch((e: unknown) => {
         throw runError(e);
       });
-      return outputs.map((name, i) => into[i] ?? fromOrt(results[name]!));
+      return outputs.map((name, i) => {
+        const target = into[i] ?? null;
+        if (target === null) return fromOrt(results[name]!);
+        if (!ort.writesInPlace) (target.data as Uint8Array).set(results[name]!.data as Uint8Array);
+        return target;
+      });
     },
     release: () => session.release(),
   };
 }
 
 const text = (e: unknown): string => (e instanceof Error ? e.message : String(e));
+
+// Nodes are named <TF node>#<number> by the emitter.
+const MISSING_KERNEL = /Could not find an implementation for (\w+)\(\d+\) node with name '([^'#]*)/;
+
+/**
+ * Why a model does not load. UNIMPLEMENTED at a TF node: this build has no kernel for a part of its lowering, so builds differ in what they
+ * run; INTERNAL: the model is wrong.
+ */
+export function loadError(e: unknown): VarscopeError {
+  const message = text(e);
+  const missing = MISSING_KERNEL.exec(message);
+  if (missing === null)
+    return new VarscopeError("INTERNAL", `ONNX Runtime refused the lowered graph: ${message}`, { cause: e });
+  const [, kernel, at] = missing as unknown as [string, string, string];
+  return new VarscopeError(
+    "UNIMPLEMENTED",
+    `this build of ONNX Runtime has no kernel for ${kernel} in these dtypes`,
+    {
+      at,
+      cause: e,
+    },
+  );
+}
+
+/** The TF node that a build of ONNX Runtime has no kernel for, where that is why a model did not load. */
+export function missingKernelAt(e: unknown): string | null {
+  if (!isVarscopeError(e, "UNIMPLEMENTED")) return null;
+  return MISSING_KERNEL.exec(text(e.cause))?.[2] ?? null;
+}
+
+/** The same engine with plain NCHW images: slower, and what WASM and CPUs without blocked kernels run. */
+export const withoutBlocks = (runtime: Runtime): Runtime => ({ ...runtime, block: null });
 
 /** ONNX Runtime's run-time error with the TF node that it is about. */
 export function runError(e: unknown): VarscopeError {

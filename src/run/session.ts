@@ -8,8 +8,9 @@ import { checkpointFiles } from "./files.ts";
 import { compilePlan, type Plan } from "./plan.ts";
 import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
 import { type Pruned, prune, type Request } from "./prune.ts";
-import type { Runtime } from "./runtime.ts";
+import { missingKernelAt, type Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
+import { type Analysis, hasHostForm } from "./steps.ts";
 import { forgottenUpdates } from "./update-ops.ts";
 import { type Feeds, type Fetchable, type Fetched, resolveFeeds, resolveFetches } from "./values.ts";
 
@@ -35,6 +36,8 @@ export class Session {
   private readonly families = new Map<string, PlanFamily>();
   private readonly opState = new Map<Operation, unknown>();
   private readonly files: CheckpointFiles = checkpointFiles();
+  /** ops that this engine turned out to have no kernels for */
+  private readonly onHost = new Set<Operation>();
   private runtime: Runtime | null = null;
   /** of requests with conditionals: the predicates, where all are fed */
   private readonly fedPredicates = new Map<string, readonly Output[]>();
@@ -182,9 +185,17 @@ export class Session {
     baked: ReadonlyMap<string, Tensor> | null,
   ): Promise<Plan> {
     const specs = new Map([...shapes].map(([x, shape]) => [x, { shape, value: null }]));
-    const analysis = analyse(request, pruned, specs, this.variables);
-    this.warnOfForgottenUpdates(pruned, new Set(analysis.final.keys()));
-    return compilePlan(analysis, this.runtime!, baked);
+    for (;;) {
+      const analysis = analyse(request, pruned, specs, this.variables, this.onHost);
+      this.warnOfForgottenUpdates(pruned, new Set(analysis.final.keys()));
+      try {
+        return await compilePlan(analysis, this.runtime!, baked);
+      } catch (e) {
+        const op = refusedOp(e, analysis);
+        if (op === null) throw e;
+        this.onHost.add(op);
+      }
+    }
   }
 
   private warnOfForgottenUpdates(pruned: Pruned, written: ReadonlySet<string>): void {
@@ -259,6 +270,13 @@ export class Session {
     this.fedPredicates.clear();
     await Promise.all(families.map((f) => f.release()));
   }
+}
+
+/** The op that the engine has no kernel for, where the host has one. Which kernels there are differs between builds. */
+function refusedOp(e: unknown, analysis: Analysis): Operation | null {
+  const at = missingKernelAt(e);
+  const step = analysis.steps.find((s) => s.kind === "onnx" && s.op.name === at);
+  return step !== undefined && hasHostForm(step) ? step.op : null;
 }
 
 function checkAborted(signal: AbortSignal | undefined): void {

@@ -5,7 +5,9 @@ import { formatShape, isVarscopeError, need, type Tensor, toNumbers, zeros } fro
 import { readGraphDef, writeGraphDef } from "../../src/formats/graph-def/index.ts";
 import { type Grad, groupArgs, isAbsent, isIndexedSlices, type Output } from "../../src/graph/index.ts";
 import { CORE_OPS } from "../../src/ops/index.ts";
-import { Session } from "../../src/run/index.ts";
+import { loadRuntime, type Runtime, Session } from "../../src/run/index.ts";
+import { loadWasm } from "../../src/run/ort-web.ts";
+import { withoutBlocks } from "../../src/run/runtime.ts";
 import { buildCase, type CaseGraph, feedsOf, isSmall, moved, widened, widenedAttrs } from "./case-graph.ts";
 import { difference, nodeDifference } from "./compare.ts";
 import { type CaseGolden, type GradJson, type OpCase, readTensor, type TensorJson } from "./golden-json.ts";
@@ -96,11 +98,11 @@ const specsOf = (built: CaseGraph): unknown => {
   return groupArgs(op.needDef().inputs, op.attrs, specs);
 };
 
-/** A session gives TensorFlow's values, and leaves the variables as TensorFlow does. */
-async function checkSession({ type, test, golden }: Subject): Promise<void> {
+/** A session on this engine gives TensorFlow's values, and leaves the variables as TensorFlow does. */
+async function checkSession({ type, test, golden }: Subject, runtime: Runtime): Promise<void> {
   if (golden.outputs === undefined && golden.after === undefined) return;
   const built = buildCase(type, test, golden);
-  const session = new Session(built.graph);
+  const session = new Session(built.graph, { runtime });
   try {
     await session.run([], { targets: built.init });
     const feeds = feedsOf(built);
@@ -181,28 +183,36 @@ const partsOf = (grad: Grad | null, want: GradJson | null): [Output, TensorJson]
   return [[grad, want as TensorJson]];
 };
 
-/** Gradients have TensorFlow's values, by host kernels and in a session. */
-async function checkGradientValues(subject: Subject): Promise<void> {
+/** Values of the case's gradients, compared with TensorFlow's. */
+async function checkGradientValues(
+  subject: Subject,
+  evaluate: (fetches: readonly Output[], built: GradGraph) => Promise<readonly Tensor[] | null>,
+): Promise<void> {
   const { test, golden } = subject;
   if (golden.grads === undefined) return;
   const { built } = buildGradients(subject);
   const parts = built.grads.flatMap((g, i) => partsOf(g, golden.grads![i]!));
   if (parts.length === 0 || hasVariables(built)) return;
   const tolerance = test.gradTolerance ?? test.tolerance;
-  const fetches = parts.map(([x]) => x);
-  const compare = (values: readonly Tensor[], by: string): void => {
-    values.forEach((got, i) => {
-      expectSame(got, parts[i]![1], `gradient ${i} by ${by}`, tolerance);
-    });
-  };
-  if (hostOnly(fetches)) compare(await interpret(fetches, built.feeds), "host kernels");
-  const session = new Session(built.graph);
-  try {
-    compare(await session.run(fetches, { feeds: built.feeds }), "session");
-  } finally {
-    await session.close();
-  }
+  const values = await evaluate(
+    parts.map(([x]) => x),
+    built,
+  );
+  values?.forEach((got, i) => {
+    expectSame(got, parts[i]![1], `gradient ${i}`, tolerance);
+  });
 }
+
+const gradientsByHost: Check = (subject) =>
+  checkGradientValues(subject, async (fetches, { feeds }) =>
+    hostOnly(fetches) ? interpret(fetches, feeds) : null,
+  );
+
+const gradientsBySession = (subject: Subject, runtime: Runtime): Promise<void> =>
+  checkGradientValues(subject, async (fetches, { graph, feeds }) => {
+    await using session = new Session(graph, { runtime });
+    return await session.run([...fetches], { feeds });
+  });
 
 /** Whether host kernels alone reach these outputs. */
 function hostOnly(fetches: readonly Output[]): boolean {
@@ -286,12 +296,27 @@ export async function checkError({ type, test, golden }: Subject): Promise<void>
   if (!e.message.includes(test.error!)) fail(`the error does not say '${test.error}': ${e.message}`);
 }
 
+/** The engines: blocked images, plain images, and the build of browsers. */
+async function engines(): Promise<ReadonlyMap<string, Runtime>> {
+  const native = await loadRuntime();
+  return new Map([
+    ["native", native],
+    ["native, NCHW", withoutBlocks(native)],
+    ["WASM", await loadWasm()],
+  ]);
+}
+
+const onEngines = Array.from(await engines()).flatMap(([name, runtime]): [string, Check][] => [
+  [`session (${name})`, (subject) => checkSession(subject, runtime)],
+  [`gradients in a session (${name})`, (subject) => gradientsBySession(subject, runtime)],
+]);
+
 /** All checks of a case that must succeed, by what they look at. */
-export const CHECKS: Readonly<Record<string, Check>> = {
-  node: checkNode,
-  host: checkHost,
-  session: checkSession,
-  "gradient nodes": checkGradientNodes,
-  "gradient values": checkGradientValues,
-  slopes: checkSlopes,
-};
+export const CHECKS: ReadonlyMap<string, Check> = new Map([
+  ["node", checkNode],
+  ["host", checkHost],
+  ["gradient nodes", checkGradientNodes],
+  ["gradients on the host", gradientsByHost],
+  ["slopes", checkSlopes],
+  ...onEngines,
+]);

@@ -63,7 +63,7 @@ async function failures(subject: Subject): Promise<string[]> {
     );
   }
   const out: string[] = [];
-  for (const [name, check] of Object.entries(CHECKS)) {
+  for (const [name, check] of CHECKS) {
     try {
       await check(subject);
     } catch (e) {
