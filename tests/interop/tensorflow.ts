@@ -138,9 +138,9 @@ export class TensorFlow {
 
 /** The TensorFlow of VARSCOPE_PYTHON, else of .venv in the project's root; null, and a line that says so, where there is none. */
 export async function startTensorFlow(): Promise<TensorFlow | null> {
-  const python =
-    process.env.VARSCOPE_PYTHON ?? join(import.meta.dirname, "..", "..", ".venv", "bin", "python");
-  if (existsSync(python)) {
+  const given = process.env.VARSCOPE_PYTHON;
+  const python = given ?? join(import.meta.dirname, "..", "..", ".venv", "bin", "python");
+  if (given !== undefined || existsSync(python)) {
     const tf = new TensorFlow(python);
     if ((await tf.version()) !== null) return tf;
   }

@@ -9,6 +9,7 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.dont_write_bytecode = True
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # whatever TensorFlow prints must not stand between the answers
 
