@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openCheckpoint } from "../formats/checkpoint/index.ts";
-import { writeNpy, readNpy } from "../wire/index.ts";
 import { tensor } from "../base/index.ts";
+import { openCheckpoint } from "../formats/checkpoint/index.ts";
+import { readNpy, writeNpy } from "../wire/index.ts";
 import { runCli } from "./program.ts";
 
 const GOLDENS = join(import.meta.dirname, "..", "..", "tests", "goldens", "cli");
@@ -43,7 +43,15 @@ describe.each(["ref", "resource"])("a MetaGraph of TensorFlow with %s variables"
   test("trains with TensorFlow's losses, and the checkpoint saved has what was learned", async () => {
     const prefix = join(dir, kind, "model-50");
     const train = ["--fetch", "loss:0", "--target", "train_op", "--steps", "50", "--save", prefix];
-    const { code, err, lines } = await cli("run", model, "--init", ...FEEDS, "--feed", "training=true", ...train);
+    const { code, err, lines } = await cli(
+      "run",
+      model,
+      "--init",
+      ...FEEDS,
+      "--feed",
+      "training=true",
+      ...train,
+    );
     expect({ code, err }).toEqual({ code: 0, err: "" });
     const mine = lines();
     expect(mine.map((l) => l.step)).toEqual(losses.map((_: number, i: number) => i + 1));
@@ -57,7 +65,17 @@ describe.each(["ref", "resource"])("a MetaGraph of TensorFlow with %s variables"
       "model-50.index",
       "model-50.meta",
     ]);
-    const again = await cli("run", join(dir, kind), "--checkpoint", join(dir, kind), ...FEEDS, "--fetch", "loss", "--fetch", "global_step");
+    const again = await cli(
+      "run",
+      join(dir, kind),
+      "--checkpoint",
+      join(dir, kind),
+      ...FEEDS,
+      "--fetch",
+      "loss",
+      "--fetch",
+      "global_step",
+    );
     expect(again.err).toBe("");
     const { loss, global_step: step } = again.lines()[0]!.fetches as Record<string, number>;
     expect(Math.abs(loss! / inference - 1)).toBeLessThan(1e-3);
@@ -93,14 +111,27 @@ describe("a run", () => {
   });
 
   test("writes tensors as .npy and prints only scalars with --out; existing files stay", async () => {
-    const args = ["run", model, ...restored, ...FEEDS, "--fetch", "probabilities:0", "--fetch", "loss:0", "--out", join(dir, "out")];
+    const args = [
+      "run",
+      model,
+      ...restored,
+      ...FEEDS,
+      "--fetch",
+      "probabilities:0",
+      "--fetch",
+      "loss:0",
+      "--out",
+      join(dir, "out"),
+    ];
     const { lines } = await cli(...args);
     expect(Object.keys(lines()[0]!.fetches)).toEqual(["loss:0"]);
     expect(readdirSync(join(dir, "out")).sort()).toEqual(["loss_0.npy", "probabilities_0.npy"]);
     expect(readNpy(readFileSync(join(dir, "out", "probabilities_0.npy"))).shape).toEqual([16, 10]);
     const again = await cli(...args);
     expect(again).toMatchObject({ code: 1, out: "" });
-    expect(again.err).toMatch(/^\[ALREADY_EXISTS\] .*probabilities_0\.npy: the file is there already; give another name, or --force/);
+    expect(again.err).toMatch(
+      /^\[ALREADY_EXISTS\] .*probabilities_0\.npy: the file is there already; give another name, or --force/,
+    );
     expect((await cli(...args, "--force")).code).toBe(0);
   });
 
@@ -112,14 +143,19 @@ describe("a run", () => {
     const { err, code } = await cli(...args, "--feed", `labels=@${join(dir, "l32.npy")}`);
     expect({ code, err }).toEqual({ code: 0, err: "" });
     const refused = await cli(...args, "--feed", `labels=@${join(dir, "lf.npy")}`);
-    expect(refused.err).toBe("[INVALID_ARGUMENT] labels: the file holds float32, the tensor is int64; save the array as int64\n");
+    expect(refused.err).toBe(
+      "[INVALID_ARGUMENT] labels: the file holds float32, the tensor is int64; save the array as int64\n",
+    );
     const json = await cli(...args, "--feed", "labels=[1.5]");
     expect(json.err).toMatch(/^\[INVALID_ARGUMENT\] labels: 1.5 is no int64/);
   });
 
   test.each([
     [["--fetch", "lss"], /^\[NOT_FOUND\] lss: no node lss in the graph; did you mean loss/],
-    [["--fetch", "train_op"], /^\[INVALID_ARGUMENT\] train_op: NoOp gives no tensor; run it with --target train_op/],
+    [
+      ["--fetch", "train_op"],
+      /^\[INVALID_ARGUMENT\] train_op: NoOp gives no tensor; run it with --target train_op/,
+    ],
     [["--fetch", "loss"], /^\[INVALID_ARGUMENT\] .*placeholder.*'(x|labels)'/i],
     [["--fetch", "loss", ...FEEDS], /^\[FAILED_PRECONDITION\] .*initiali[sz]/],
     [["--fetch", "loss", "--feed", "x"], /^\[INVALID_ARGUMENT\] --feed: "x" is no NAME=VALUE/],
@@ -151,7 +187,20 @@ describe("a run", () => {
     let steps = 0;
     let err = "";
     const code = await runCli(
-      ["run", model, "--init", ...FEEDS, "--target", "train_op", "--fetch", "loss", "--steps", "1000000", "--save", join(dir, "stopped", "m")],
+      [
+        "run",
+        model,
+        "--init",
+        ...FEEDS,
+        "--target",
+        "train_op",
+        "--fetch",
+        "loss",
+        "--steps",
+        "1000000",
+        "--save",
+        join(dir, "stopped", "m"),
+      ],
       {
         stdout: { write: () => ++steps === 3 && abort.abort() },
         stderr: { write: (text) => void (err += text) },

@@ -41,7 +41,7 @@ export function graphFacts({ graph, meta }: GraphFile): GraphFacts {
   for (const op of graph.operations) {
     counts.set(op.type, (counts.get(op.type) ?? 0) + 1);
     if (isInput(op)) inputs.push(...op.outputs.map(factOf));
-    else if (op.consumers.size === 0 && op.outputs.length === 0) targets.push(op.name);
+    else if (isTarget(op)) targets.push(op.name);
     else if (isResult(op)) outputs.push(...op.outputs.map(factOf));
   }
   const signatures = Object.entries(meta?.signatures ?? {}).sort(byName);
@@ -58,6 +58,12 @@ const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]
 
 export const isInput = (op: Operation): boolean =>
   op.type === "Placeholder" || op.type === "PlaceholderWithDefault";
+
+/** Nothing comes of it and nobody waits for it; single assignments, of which every variable has one, are not meant to be run. */
+const isTarget = (op: Operation): boolean =>
+  op.consumers.size === 0 &&
+  op.outputs.length === 0 &&
+  !Object.values(op.def?.access ?? {}).includes("write");
 
 /** Nobody takes it, and it is neither a variable's own business nor a constant. */
 function isResult(op: Operation): boolean {

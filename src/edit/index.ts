@@ -1,3 +1,8 @@
-/** @file Changing models: freezing so far. Works on graphs and values, never on a file. Start at freeze.ts. */
+/** @file Looking into models and changing them. Start at container.ts for files, inspect.ts for what is in them, freeze.ts for freezing. */
 
+export { type ContainedVariable, type Container, openContainer } from "./container.ts";
 export { convertVariablesToConstants, type FreezeOptions, freezeGraph, type ValueOf } from "./freeze.ts";
+export { type Inspection, type InspectOptions, inspect, type VariableFacts } from "./inspect.ts";
+export type { Format } from "./recognise.ts";
+export { ROLES, type Role, roleOf } from "./roles.ts";
+export { type Stats, statsOf } from "./stats.ts";
