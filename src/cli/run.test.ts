@@ -19,8 +19,16 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 async function cli(...argv: string[]) {
   let [out, err] = ["", ""];
   const code = await runCli(argv, {
-    stdout: { write: (text) => void (out += text) },
-    stderr: { write: (text) => void (err += text) },
+    stdout: {
+      write: (text) => {
+        out += text;
+      },
+    },
+    stderr: {
+      write: (text) => {
+        err += text;
+      },
+    },
   });
   const lines = (): { step: number; fetches: Record<string, never> }[] =>
     out
@@ -202,8 +210,16 @@ describe("a run", () => {
         join(dir, "stopped", "m"),
       ],
       {
-        stdout: { write: () => ++steps === 3 && abort.abort() },
-        stderr: { write: (text) => void (err += text) },
+        stdout: {
+          write: () => {
+            if (++steps === 3) abort.abort();
+          },
+        },
+        stderr: {
+          write: (text) => {
+            err += text;
+          },
+        },
         signal: abort.signal,
       },
     );
