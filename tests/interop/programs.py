@@ -21,7 +21,7 @@ def conv_bn_adam(path, use_resource):
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         loss = tf.identity(tf.reduce_mean(entropy) + 1e-4 * tf.nn.l2_loss(w), name="loss")
         step = tf.train.get_or_create_global_step()
-        rate = tf.train.exponential_decay(0.005, step, 20, 0.9)
+        rate = tf.train.exponential_decay(0.001, step, 20, 0.9)
         with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
             tf.train.AdamOptimizer(rate).minimize(loss, global_step=step, name="train_op")
         init = tf.global_variables_initializer()
