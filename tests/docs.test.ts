@@ -25,6 +25,12 @@ test("docs/ops.md is what tools/ops-table.mjs makes of the registry", async () =
   expect(read("docs/ops.md")).toBe(opsTable(CORE_OPS));
 });
 
+test("README counts the ops", () => {
+  for (const page of ["README.md", "README.zh-CN.md", "CHANGELOG.md"]) {
+    expect(read(page), page).toMatch(new RegExp(`\\b${CORE_OPS.size} (ops|个|with)|\\| ${CORE_OPS.size}\\D`));
+  }
+});
+
 /** GitHub's anchor of a heading. */
 const anchor = (heading: string): string =>
   heading
