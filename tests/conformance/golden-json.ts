@@ -40,6 +40,7 @@ export interface OpCase {
   readonly const?: readonly number[];
   readonly shapes?: readonly (Shape | null)[];
   readonly smooth?: boolean;
+  readonly wasm?: false;
   readonly tolerance?: number;
   readonly gradTolerance?: number;
   readonly error?: string;

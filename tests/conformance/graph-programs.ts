@@ -250,9 +250,13 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
   cond_resource(g) {
     const [p, x] = [holder(g, "p", [], "bool"), holder(g, "x", [2])];
     const make = (name: string) =>
-      g.add("VarHandleOp", [], { name, attrs: { dtype: "float32", shape: { dims: [2] }, shared_name: name } });
+      g.add("VarHandleOp", [], {
+        name,
+        attrs: { dtype: "float32", shape: { dims: [2] }, shared_name: name },
+      });
     const [v, u] = [make("v"), make("u")];
-    const read = (h: Output) => g.add("ReadVariableOp", [h], { name: "ReadVariableOp", attrs: { dtype: "float32" } });
+    const read = (h: Output) =>
+      g.add("ReadVariableOp", [h], { name: "ReadVariableOp", attrs: { dtype: "float32" } });
     const z = cond(
       p,
       () => mul(x, read(v)),
