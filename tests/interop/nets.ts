@@ -1,6 +1,7 @@
 /** @file Networks for both sides: built here as a user builds them, trained here and in TensorFlow. */
 
 import {
+  add,
   fromData,
   type Graph,
   GraphKeys,
@@ -187,4 +188,27 @@ export const orthogonal = (): Net =>
       train.gradientDescentOptimizer({ learningRate: 0.05 }),
       batchesOf([20], noisy),
     );
+  });
+
+/** What the others leave out: separable convolution, plain batch normalization, average pooling, a regularizer, clipping, Nesterov. */
+export const clipped = (): Net =>
+  seeded(true, (g) => {
+    let y = input(g, [8, 8, 3]);
+    y = layers.separableConv2d(y, 8, 3, { padding: "same" });
+    y = relu(layers.batchNormalization(y, { training: true, momentum: 0.9, fused: false }));
+    y = layers.flatten(layers.averagePooling2d(y, 2, 2));
+    y = layers.dense(y, CLASSES, { kernelRegularizer: layers.l2Regularizer(0.001) });
+    const optimizer = train.momentumOptimizer({ learningRate: 0.02, momentum: 0.9, useNesterov: true });
+    const minimize: train.Optimizer["minimize"] = (loss, options) => {
+      const found = optimizer.computeGradients(add(loss, layers.getRegularizationLoss(g)));
+      const [grads] = train.clipByGlobalNorm(
+        found.map(([grad]) => grad),
+        0.5,
+      );
+      return optimizer.applyGradients(
+        grads.map((grad, i) => [grad, found[i]![1]] as const),
+        options,
+      );
+    };
+    return finish(g, y, { ...optimizer, minimize }, batchesOf([8, 8, 3], noisy));
   });

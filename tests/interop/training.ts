@@ -16,6 +16,7 @@ const NETS: Record<string, () => nets.Net> = {
   "a table of rows with Adagrad, reference variables": () => nets.embedding(false),
   "a table of rows with Adagrad, resource variables": () => nets.embedding(true),
   "dropout with seeds": nets.dropout,
+  "separable convolution, plain batch normalization, clipping, Nesterov": nets.clipped,
 };
 
 const TOLERANCE = 1e-4;
