@@ -41,7 +41,8 @@ export function buildNode(graph: Graph, def: OpDef, given: readonly Input[], opt
   const op = graph.register(name, def.type, attrs);
   for (const x of flat) op.addInput(x);
   op.addControlInputs([...graph.pendingControlInputs(flat), ...(options.controlInputs ?? [])]);
-  const refs = converted.flatMap((xs, i) => (args[i]!.ref ? xs : []));
+  // as TensorFlow pairs them: argument i with flat input i, so that of a list only the first counts
+  const refs = args.flatMap((arg, i) => (arg.ref && flat[i] !== undefined ? [flat[i]] : []));
   placeNode(graph, op, refs, options.device);
   makeOutputs(op);
   inferOutputs(op);

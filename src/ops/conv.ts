@@ -179,6 +179,7 @@ export const Conv2DBackpropInput = defineOp("Conv2DBackpropInput", {
     const { filter, out_backprop } = inputs;
     const window = windowOf(attrs, kernelOf(filter.shape as number[]));
     const sizes = outShape(op, inputs)!;
+    needOutput(out_backprop.shape, convShape(sizes, filter.shape, attrs), "Conv2DBackpropInput");
     return [
       inFloat32(onnx, [filter, out_backprop], (w, dy) => onnx.nn.conv2dInputGrad(sizes, w!, dy!, window)),
     ];
@@ -219,6 +220,7 @@ export const Conv2DBackpropFilter = defineOp("Conv2DBackpropFilter", {
     const sizes = outShape(op, inputs) as readonly number[];
     const window = windowOf(attrs, kernelOf(sizes));
     const { input, out_backprop } = inputs;
+    needOutput(out_backprop.shape, convShape(input.shape, sizes, attrs), "Conv2DBackpropFilter");
     return [
       inFloat32(onnx, [input, out_backprop], (x, dy) => onnx.nn.conv2dFilterGrad(x!, sizes, dy!, window)),
     ];
