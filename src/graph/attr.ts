@@ -53,12 +53,16 @@ export type AttrsOf<A> = { readonly [K in keyof A]: A[K] extends AttrSpec<infer 
 
 const make =
   <T>(kind: AttrKind) =>
-  (options: { default?: T; min?: number; allowed?: readonly string[] } = {}): AttrSpec<T> => ({ kind, ...options });
+  (options: { default?: T; min?: number; allowed?: readonly string[] } = {}): AttrSpec<T> => ({
+    kind,
+    ...options,
+  });
 
 /** Makers of attribute declarations: `attr.type("float32")`, `attr.int({ default: 0 })`. */
 export const attr = {
   /** a dtype, one of `allowed` (any when none are given) */
-  type: (...allowed: DType[]): AttrSpec<DType> => (allowed.length ? { kind: "type", allowed } : { kind: "type" }),
+  type: (...allowed: DType[]): AttrSpec<DType> =>
+    allowed.length ? { kind: "type", allowed } : { kind: "type" },
   /** a dtype with a default */
   typeOr: (fallback: DType, ...allowed: DType[]): AttrSpec<DType> => ({
     kind: "type",
@@ -107,13 +111,20 @@ export function checkAttr(name: string, value: AttrValue, spec: AttrSpec<unknown
   }
   const bad = items.find((v) => spec.allowed !== undefined && !spec.allowed.includes(v as string));
   if (bad !== undefined) {
-    fail(`Value for attr '${name}' of ${String(bad)} is not in the list of allowed values: ${spec.allowed!.join(", ")}`);
+    fail(
+      `Value for attr '${name}' of ${String(bad)} is not in the list of allowed values: ${spec.allowed!.join(", ")}`,
+    );
   }
   const measure = list === undefined ? Number(value) : items.length;
-  if (spec.min !== undefined && measure < spec.min) fail(`attr '${name}' is ${measure}, at least ${spec.min} is needed`);
+  if (spec.min !== undefined && measure < spec.min)
+    fail(`attr '${name}' is ${measure}, at least ${spec.min} is needed`);
 }
 
 const describe = (v: AttrValue): string =>
-  isTensor(v) ? `a ${v.dtype} tensor` : Array.isArray(v) ? `[${v.map(describe).join(", ")}]` : JSON.stringify(v, bigintAsText);
+  isTensor(v)
+    ? `a ${v.dtype} tensor`
+    : Array.isArray(v)
+      ? `[${v.map(describe).join(", ")}]`
+      : JSON.stringify(v, bigintAsText);
 
 const bigintAsText = (_: string, v: unknown): unknown => (typeof v === "bigint" ? String(v) : v);

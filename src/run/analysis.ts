@@ -146,14 +146,17 @@ class Analyser {
   private visit(op: Operation): void {
     const def = op.needDef();
     if (op.outputs.length > 0 && op.outputs.every((x) => this.feeds.has(x))) return;
-    if (def.control === "switch") return;
-    if (def.control === "merge") return this.visitMerge(op);
-    if (def.variable !== undefined) return this.visitVariable(op, def.variable(op.attrs as never));
     const access = this.accessOf(op);
-    if (access.includes("probe")) return this.visitProbe(op);
-    if (op.outputs.length > 0 && op.outputs.every((x) => x.dtype === "resource") && isAbsent(def.host)) {
-      return this.passResource(op);
-    }
+    const onlyResources = op.outputs.length > 0 && op.outputs.every((x) => x.dtype === "resource");
+    if (def.control === "switch") return;
+    if (def.control === "merge") this.visitMerge(op);
+    else if (def.variable !== undefined) this.visitVariable(op, def.variable(op.attrs as never));
+    else if (access.includes("probe")) this.visitProbe(op);
+    else if (onlyResources && isAbsent(def.host)) this.passResource(op);
+    else this.visitComputation(op, access);
+  }
+
+  private visitComputation(op: Operation, access: readonly (Access | null)[]): void {
     const inputs = op.inputs.map((x, i) => this.inputSlot(x, access[i]!));
     if (this.isNothing(op)) return;
     this.checkFed(op);
@@ -237,7 +240,7 @@ class Analyser {
     );
     const folded = this.fold(op, inputs);
     if (folded !== null) {
-      op.outputs.forEach((out, i) => this.slots.set(out, this.constant(folded[i]!)));
+      for (const [i, out] of op.outputs.entries()) this.slots.set(out, this.constant(folded[i]!));
       return;
     }
     const outputs = op.outputs.map((out, i) => {
