@@ -44,7 +44,8 @@ export function toTensor(value: Tensor | Nested, dtype?: DType, shape?: readonly
 
 /** One element: of complex dtypes a pair of numbers too. */
 const isSingle = (value: Nested, dtype: DType): boolean =>
-  !Array.isArray(value) || (isComplex(dtype) && value.length === 2 && value.every((v) => typeof v === "number"));
+  !Array.isArray(value) ||
+  (isComplex(dtype) && value.length === 2 && value.every((v) => typeof v === "number"));
 
 /** Attributes of the Const that holds a value. */
 export function constantAttrs(

@@ -15,9 +15,14 @@ function parseDevice(text: string): DeviceSpec {
     const [key, ...rest] = part.split(":");
     const lower = key!.toLowerCase();
     if (lower === "job" || lower === "replica" || lower === "task") spec[lower] = rest.join(":");
-    else if (lower === "device") spec.device = rest.length === 1 ? `${rest[0]!.toUpperCase()}:*` : rest.join(":");
+    else if (lower === "device")
+      spec.device = rest.length === 1 ? `${rest[0]!.toUpperCase()}:*` : rest.join(":");
     else if (lower === "cpu" || lower === "gpu") spec.device = `${lower.toUpperCase()}:${rest[0] ?? "*"}`;
-    else throw new VarscopeError("INVALID_ARGUMENT", `Unknown attribute '${part}' is encountered while parsing the device spec '${text}'`);
+    else
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Unknown attribute '${part}' is encountered while parsing the device spec '${text}'`,
+      );
   }
   return spec;
 }

@@ -68,7 +68,10 @@ export class Graph {
    * A Const. Numbers are float32 unless `dtype` says otherwise; bigint int64, booleans bool, text string.
    * @param shape - fills the shape with a single value, or gives a flat list its shape
    */
-  constant(value: Tensor | Nested, options: { dtype?: DType; shape?: readonly number[]; name?: string } = {}): Output {
+  constant(
+    value: Tensor | Nested,
+    options: { dtype?: DType; shape?: readonly number[]; name?: string } = {},
+  ): Output {
     return this.add("Const", [], { name: options.name ?? "Const", attrs: constantAttrs(value, options) });
   }
 
@@ -90,7 +93,9 @@ export class Graph {
       this.context = null;
     } else {
       const current = new Set(outer.flatMap((frame) => frame.ops));
-      const added = new Set(ops.map((x) => (x instanceof Output ? x.op : x)).filter((op) => !current.has(op)));
+      const added = new Set(
+        ops.map((x) => (x instanceof Output ? x.op : x)).filter((op) => !current.has(op)),
+      );
       // TensorFlow marks them so, and its files say it. @see python/framework/ops.py "control_dependencies"
       for (const op of added) op.setAttr("_has_manual_control_dependencies", true);
       this.controlStack = [...outer, { ops: [...added], seen: new Set<Operation>(), clears: false }];
@@ -194,7 +199,9 @@ export class Graph {
     const items = (this.collections.get(key) ?? []) as T[];
     if (scope === undefined) return [...items];
     const pattern = new RegExp(`^(?:${scope})`);
-    return items.filter((x) => typeof (x as { name?: unknown }).name === "string" && pattern.test((x as { name: string }).name));
+    return items.filter(
+      (x) => typeof (x as { name?: unknown }).name === "string" && pattern.test((x as { name: string }).name),
+    );
   }
 
   /** No more changes. */
@@ -204,7 +211,8 @@ export class Graph {
 
   /** For node builders: registers a new op under an exact name. */
   register(name: string, type: string, attrs: Attrs): Operation {
-    if (this.finalized) throw new VarscopeError("FAILED_PRECONDITION", "Graph is finalized and cannot be modified.");
+    if (this.finalized)
+      throw new VarscopeError("FAILED_PRECONDITION", "Graph is finalized and cannot be modified.");
     if (this.byName.has(name)) {
       throw new VarscopeError("INVALID_ARGUMENT", `Duplicate node name in graph: '${name}'`);
     }

@@ -1,7 +1,15 @@
 /** @file The graph: nodes, names, scopes, op definitions. Knows no op and no file format. Start at graph.ts. */
 
-export { type AttrKind, type Attrs, type AttrSpec, type AttrSpecs, type AttrValue, attr, type FuncValue, type ShapeValue } from "./attr.ts";
-export { isFill, isTensor, toTensor } from "./constant.ts";
+export {
+  type AttrKind,
+  type AttrSpec,
+  type AttrSpecs,
+  type Attrs,
+  type AttrValue,
+  attr,
+  type FuncValue,
+  type ShapeValue,
+} from "./attr.ts";
 export {
   COND_CONTEXT,
   CondContext,
@@ -13,22 +21,22 @@ export {
   smartConstant,
   switchOf,
 } from "./cond.ts";
+export { isFill, isTensor, toTensor } from "./constant.ts";
 export { mergeDevices } from "./device.ts";
 export { Graph } from "./graph.ts";
 export { group, tuple, withDependencies } from "./group.ts";
-export { type ControlFlowContext, type Input, Operation, Output } from "./operation.ts";
 export { densify, type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
 export type { NodeOptions } from "./node-builder.ts";
 export { makeOutputs } from "./node-builder.ts";
 export type { DataFormat, Onnx, OnnxAttr, OnnxNn, OnnxOut, OnnxValue, Window } from "./onnx.ts";
 export {
-  type Access,
   type Absent,
+  type Access,
+  type ArgSpecs,
   type Args,
+  type ArgType,
   absent,
   argCount,
-  type ArgSpecs,
-  type ArgType,
   argType,
   type CheckpointFiles,
   defineOp,
@@ -44,4 +52,15 @@ export {
   registry,
   type Spec,
 } from "./op-def.ts";
-export { constantValue, dimsOf, inferOutputs, inferWith, LazySpec, shapeTensor, specLike, specOf, type SpecOf } from "./spec.ts";
+export { type ControlFlowContext, type Input, Operation, Output } from "./operation.ts";
+export {
+  constantValue,
+  dimsOf,
+  inferOutputs,
+  inferWith,
+  LazySpec,
+  type SpecOf,
+  shapeTensor,
+  specLike,
+  specOf,
+} from "./spec.ts";

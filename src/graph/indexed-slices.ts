@@ -23,13 +23,20 @@ export function densify(slices: IndexedSlices, name = "UnsortedSegmentSum"): Out
   const { values, indices, denseShape } = slices;
   const { graph } = values;
   if (denseShape === null) {
-    throw new VarscopeError("INVALID_ARGUMENT", "Tensor conversion requested for IndexedSlices without dense_shape", {
-      at: values.name,
-    });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      "Tensor conversion requested for IndexedSlices without dense_shape",
+      {
+        at: values.name,
+      },
+    );
   }
   const rows = graph.nameScope("strided_slice", (scope) => {
     const bounds = [0, 1, 1].map((v) => graph.constant([v], { dtype: "int32", name: "stack" }));
-    return graph.add("StridedSlice", [denseShape, ...bounds], { name: scope, attrs: { shrink_axis_mask: 1 } });
+    return graph.add("StridedSlice", [denseShape, ...bounds], {
+      name: scope,
+      attrs: { shrink_axis_mask: 1 },
+    });
   });
   return graph.add("UnsortedSegmentSum", [values, indices, rows], { name });
 }

@@ -3,14 +3,22 @@
  * colocation and control inputs come from the open scopes, shapes are inferred. Start at `buildNode`.
  */
 
-import { type DType, isDType, isVarscopeError, type Nested, naturalDType, type Tensor, VarscopeError } from "../base/index.ts";
+import {
+  type DType,
+  isDType,
+  isVarscopeError,
+  type Nested,
+  naturalDType,
+  type Tensor,
+  VarscopeError,
+} from "../base/index.ts";
 import { type Attrs, type AttrValue, checkAttr } from "./attr.ts";
 import { isTensor, toTensor } from "./constant.ts";
 import { mergeDevices } from "./device.ts";
 import type { Graph } from "./graph.ts";
 import { densify, isIndexedSlices } from "./indexed-slices.ts";
-import { type Input, type Operation, Output } from "./operation.ts";
 import { type ArgType, argCount, argType, type OpDef } from "./op-def.ts";
+import { type Input, type Operation, Output } from "./operation.ts";
 import { inferOutputs } from "./spec.ts";
 
 export interface NodeOptions {
@@ -23,13 +31,22 @@ export interface NodeOptions {
 }
 
 /** Adds a node of `def` to the graph, as TensorFlow's Python op functions do. */
-export function buildNode(graph: Graph, def: OpDef, given: readonly Input[], options: NodeOptions): Operation {
+export function buildNode(
+  graph: Graph,
+  def: OpDef,
+  given: readonly Input[],
+  options: NodeOptions,
+): Operation {
   const name = graph.namer.opName(options.name ?? def.type);
   const attrs: Record<string, AttrValue> = {};
   for (const [key, value] of Object.entries(options.attrs ?? {})) if (value !== undefined) attrs[key] = value;
   const args = Object.entries(def.inputs).map(([arg, text]) => argType(arg, text));
   if (given.length !== args.length) {
-    throw new VarscopeError("INVALID_ARGUMENT", `${def.type} takes ${args.length} inputs, ${given.length} given`, { at: name });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `${def.type} takes ${args.length} inputs, ${given.length} given`,
+      { at: name },
+    );
   }
   const inputs = given.map((x, i) => withoutSlices(graph, x, `${name}/`, args[i]!.name));
   bindTypes(args, inputs, attrs, name);
@@ -60,11 +77,17 @@ function withoutSlices(graph: Graph, input: Input, scope: string, label: string)
 }
 
 /** Type and number attrs that inputs which are outputs already decide. */
-function bindTypes(args: readonly ArgType[], inputs: readonly Input[], attrs: Record<string, AttrValue>, at: string): void {
+function bindTypes(
+  args: readonly ArgType[],
+  inputs: readonly Input[],
+  attrs: Record<string, AttrValue>,
+  at: string,
+): void {
   args.forEach((arg, i) => {
     const input = inputs[i]!;
     const items = arg.count !== null || arg.list !== null ? (input as readonly Input[]) : [input];
-    if (!Array.isArray(items)) throw new VarscopeError("INVALID_ARGUMENT", `input '${arg.name}' must be a list`, { at });
+    if (!Array.isArray(items))
+      throw new VarscopeError("INVALID_ARGUMENT", `input '${arg.name}' must be a list`, { at });
     if (arg.count !== null) attrs[arg.count] = items.length;
     if (arg.list !== null) {
       attrs[arg.list] ??= items.map((x) => (x instanceof Output ? x.dtype : naturalOf(x)));
@@ -97,7 +120,13 @@ function convert(
   });
 }
 
-function wantedType(def: OpDef, arg: ArgType, attrs: Record<string, AttrValue>, item: Input, index: number): DType {
+function wantedType(
+  def: OpDef,
+  arg: ArgType,
+  attrs: Record<string, AttrValue>,
+  item: Input,
+  index: number,
+): DType {
   if (arg.list !== null) return (attrs[arg.list] as readonly DType[])[index]!;
   if (isDType(arg.type)) return arg.type;
   const spec = def.attrs[arg.type]!;
@@ -121,22 +150,35 @@ function checkInput(x: Output, want: DType, arg: ArgType, def: OpDef, at: string
     const why = isDType(arg.type)
       ? `expected type of ${want}`
       : `type ${x.dtype} does not match type ${want} of the op's other arguments (attr '${arg.type}')`;
-    throw new VarscopeError("INVALID_ARGUMENT", `Input '${arg.name}' of '${def.type}' Op has type ${x.dtype}: ${why}`, { at });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Input '${arg.name}' of '${def.type}' Op has type ${x.dtype}: ${why}`,
+      { at },
+    );
   }
   if (arg.ref && !x.isRef) {
-    throw new VarscopeError("INVALID_ARGUMENT", `Input '${arg.name}' of '${def.type}' Op requires l-value input`, { at });
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Input '${arg.name}' of '${def.type}' Op requires l-value input`,
+      { at },
+    );
   }
 }
 
 function checkSameGraph(graph: Graph, x: Output, first: Output, at: string): void {
   if (x.graph === graph) return;
-  throw new VarscopeError("INVALID_ARGUMENT", `Tensor ${x.name} must be from the same graph as ${first.name}`, { at });
+  throw new VarscopeError(
+    "INVALID_ARGUMENT",
+    `Tensor ${x.name} must be from the same graph as ${first.name}`,
+    { at },
+  );
 }
 
 function fillDefaults(def: OpDef, attrs: Record<string, AttrValue>, at: string): void {
   for (const [key, spec] of Object.entries(def.attrs)) {
     const value = attrs[key] ?? (spec.default as AttrValue | undefined);
-    if (value === undefined) throw new VarscopeError("INVALID_ARGUMENT", `attr '${key}' of '${def.type}' is missing`, { at });
+    if (value === undefined)
+      throw new VarscopeError("INVALID_ARGUMENT", `attr '${key}' of '${def.type}' is missing`, { at });
     attrs[key] = value;
     checkAttr(key, value, spec, at);
   }
@@ -155,7 +197,9 @@ function placeNode(graph: Graph, op: Operation, refs: readonly Output[], device:
   const classes = new Set<string>();
   for (const target of [...graph.colocations, ...refs.map((x) => x.op)]) {
     if (target === null) continue;
-    const inherited = (target.attrs._class as readonly string[] | undefined)?.filter((c) => c.startsWith("loc:@"));
+    const inherited = (target.attrs._class as readonly string[] | undefined)?.filter((c) =>
+      c.startsWith("loc:@"),
+    );
     for (const c of inherited?.length ? inherited : [`loc:@${target.name}`]) classes.add(c);
     if (target.device !== "") op.device = target.device;
   }

@@ -16,7 +16,14 @@ export interface OnnxValue {
   readonly constant: Tensor | null;
 }
 
-export type OnnxAttr = number | string | readonly number[] | readonly string[] | { readonly float: number } | { readonly floats: readonly number[] } | { readonly tensor: Tensor };
+export type OnnxAttr =
+  | number
+  | string
+  | readonly number[]
+  | readonly string[]
+  | { readonly float: number }
+  | { readonly floats: readonly number[] }
+  | { readonly tensor: Tensor };
 
 /** Dtype and shape of a node's output; by default those of its first input. */
 export interface OnnxOut {
@@ -29,9 +36,19 @@ export interface Onnx {
    * One node of the default domain (opset 21) with one output; inputs come in TF's layout; null is an omitted input.
    * Attributes: integers are ints; write floats as { float: 0.5 }.
    */
-  add(type: string, inputs: readonly (OnnxValue | null)[], attrs?: Record<string, OnnxAttr>, out?: OnnxOut): OnnxValue;
+  add(
+    type: string,
+    inputs: readonly (OnnxValue | null)[],
+    attrs?: Record<string, OnnxAttr>,
+    out?: OnnxOut,
+  ): OnnxValue;
   /** A node with several outputs. */
-  addMany(type: string, inputs: readonly (OnnxValue | null)[], attrs: Record<string, OnnxAttr>, outs: readonly OnnxOut[]): OnnxValue[];
+  addMany(
+    type: string,
+    inputs: readonly (OnnxValue | null)[],
+    attrs: Record<string, OnnxAttr>,
+    outs: readonly OnnxOut[],
+  ): OnnxValue[];
   /** A node that works element by element with numpy broadcasting: keeps whatever layout its inputs have. Shape is inferred. */
   map(type: string, inputs: readonly OnnxValue[], attrs?: Record<string, OnnxAttr>, out?: OnnxOut): OnnxValue;
   /** Sum of values of one shape: of gradients above all. */
@@ -83,10 +100,31 @@ export interface OnnxNn {
   avgPool(x: OnnxValue, window: Window): OnnxValue;
   avgPoolGrad(shape: Shape, dy: OnnxValue, window: Window): OnnxValue;
   /** training mode: y, batch mean, population variance; scale and the rest float32 [channels] */
-  batchNormTrain(x: OnnxValue, scale: OnnxValue, offset: OnnxValue, epsilon: number, format: DataFormat): { y: OnnxValue; mean: OnnxValue; variance: OnnxValue };
-  batchNormInfer(x: OnnxValue, scale: OnnxValue, offset: OnnxValue, mean: OnnxValue, variance: OnnxValue, epsilon: number, format: DataFormat): OnnxValue;
+  batchNormTrain(
+    x: OnnxValue,
+    scale: OnnxValue,
+    offset: OnnxValue,
+    epsilon: number,
+    format: DataFormat,
+  ): { y: OnnxValue; mean: OnnxValue; variance: OnnxValue };
+  batchNormInfer(
+    x: OnnxValue,
+    scale: OnnxValue,
+    offset: OnnxValue,
+    mean: OnnxValue,
+    variance: OnnxValue,
+    epsilon: number,
+    format: DataFormat,
+  ): OnnxValue;
   /** mean and variance: of the batch (training) or moving (inference); gradients of x, scale, offset */
-  batchNormGrad(dy: OnnxValue, x: OnnxValue, scale: OnnxValue, mean: OnnxValue, variance: OnnxValue, options: { epsilon: number; format: DataFormat; training: boolean }): { dx: OnnxValue; dscale: OnnxValue; doffset: OnnxValue };
+  batchNormGrad(
+    dy: OnnxValue,
+    x: OnnxValue,
+    scale: OnnxValue,
+    mean: OnnxValue,
+    variance: OnnxValue,
+    options: { epsilon: number; format: DataFormat; training: boolean },
+  ): { dx: OnnxValue; dscale: OnnxValue; doffset: OnnxValue };
   /** x + bias along the channels */
   biasAdd(x: OnnxValue, bias: OnnxValue, format: DataFormat): OnnxValue;
   /** sum of dy over all but the channels */
@@ -94,5 +132,10 @@ export interface OnnxNn {
   /** dy where y > 0, else 0 */
   reluGrad(dy: OnnxValue, y: OnnxValue): OnnxValue;
   /** mean or sum over height and width of an NHWC/NCHW image; any other axes go the plain way */
-  reduceImage(kind: "Mean" | "Sum", x: OnnxValue, axes: readonly number[], keepDims: boolean): OnnxValue | null;
+  reduceImage(
+    kind: "Mean" | "Sum",
+    x: OnnxValue,
+    axes: readonly number[],
+    keepDims: boolean,
+  ): OnnxValue | null;
 }

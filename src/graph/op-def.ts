@@ -70,7 +70,10 @@ export interface HostContext {
 /** Files as save and restore ops need them. */
 export interface CheckpointFiles {
   save(prefix: string, tensors: readonly { name: string; slice: string; tensor: Tensor }[]): Promise<void>;
-  restore(prefix: string, wanted: readonly { name: string; slice: string; dtype: DType }[]): Promise<Tensor[]>;
+  restore(
+    prefix: string,
+    wanted: readonly { name: string; slice: string; dtype: DType }[],
+  ): Promise<Tensor[]>;
   merge(prefixes: readonly string[], destination: string, deleteOld: boolean): Promise<void>;
 }
 
@@ -106,7 +109,9 @@ export interface OpAspects<I, O, A> {
   /** `grad` takes IndexedSlices too; otherwise they are made dense first */
   readonly gradTakesSlices?: boolean;
   /** Outputs as ONNX nodes. For an op that only writes variables: none. */
-  readonly lower: ((onnx: Onnx, inputs: Args<I, OnnxValue>, attrs: AttrsOf<A>, op: Operation) => readonly OnnxValue[]) | Absent;
+  readonly lower:
+    | ((onnx: Onnx, inputs: Args<I, OnnxValue>, attrs: AttrsOf<A>, op: Operation) => readonly OnnxValue[])
+    | Absent;
   /** the outputs depend on the inputs' shapes alone (Shape, ZerosLike's size, ...): `host` must not look at their data */
   readonly shapeOnly?: boolean;
   /** whether `lower` can do it for these dtypes and attrs (and input ranks); by default yes */
@@ -115,14 +120,26 @@ export interface OpAspects<I, O, A> {
   readonly explain?: (message: string) => string | null;
   /** Outputs as values, in TypeScript. Needed where `lower` is absent or declines; used to fold constants. */
   readonly host:
-    | ((inputs: Args<I, Tensor>, attrs: AttrsOf<A>, context: HostContext) => readonly Tensor[] | Promise<readonly Tensor[]>)
+    | ((
+        inputs: Args<I, Tensor>,
+        attrs: AttrsOf<A>,
+        context: HostContext,
+      ) => readonly Tensor[] | Promise<readonly Tensor[]>)
     | Absent;
   /** inputs that are variables (ref or resource), and how they are used */
   readonly access?: { readonly [K in keyof I]?: Access };
   /** New values of the written variables, by input name, as ONNX. Resource and ref inputs arrive as the variable's value. */
-  readonly update?: (onnx: Onnx, inputs: Args<I, OnnxValue>, attrs: AttrsOf<A>) => Partial<Record<keyof I, OnnxValue>>;
+  readonly update?: (
+    onnx: Onnx,
+    inputs: Args<I, OnnxValue>,
+    attrs: AttrsOf<A>,
+  ) => Partial<Record<keyof I, OnnxValue>>;
   /** The same on values. */
-  readonly updateHost?: (inputs: Args<I, Tensor>, attrs: AttrsOf<A>, op: Operation) => Partial<Record<keyof I, Tensor>>;
+  readonly updateHost?: (
+    inputs: Args<I, Tensor>,
+    attrs: AttrsOf<A>,
+    op: Operation,
+  ) => Partial<Record<keyof I, Tensor>>;
   /** This op makes a variable: its dtype and shape, from the attributes. */
   readonly variable?: (attrs: AttrsOf<A>) => HandleSpec;
   /** TensorFlow's own note on what kind of tensor each output is, where its OpDef has one. @see core/framework/full_type.proto */
@@ -189,7 +206,11 @@ export function argType(name: string, text: string): ArgType {
 }
 
 /** The flat values of an op's inputs, grouped by argument name, lists as arrays. */
-export function groupArgs<X>(args: ArgSpecs, attrs: Attrs, flat: readonly X[]): Record<string, X | readonly X[]> {
+export function groupArgs<X>(
+  args: ArgSpecs,
+  attrs: Attrs,
+  flat: readonly X[],
+): Record<string, X | readonly X[]> {
   const out: Record<string, X | readonly X[]> = {};
   let next = 0;
   for (const [name, text] of Object.entries(args)) {

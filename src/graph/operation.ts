@@ -56,13 +56,18 @@ export class Operation {
   /** The i-th output, made if an op of unknown type has not shown it yet. */
   output(index: number): Output {
     if (this.def === undefined) {
-      while (this.outputs.length <= index) this.outputs.push(new Output(this, this.outputs.length, "invalid", false));
+      while (this.outputs.length <= index)
+        this.outputs.push(new Output(this, this.outputs.length, "invalid", false));
     }
     const output = this.outputs[index];
     if (output === undefined) {
-      throw new VarscopeError("INVALID_ARGUMENT", `output ${index} does not exist; ${this.type} has ${this.outputs.length} outputs`, {
-        at: this.name,
-      });
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `output ${index} does not exist; ${this.type} has ${this.outputs.length} outputs`,
+        {
+          at: this.name,
+        },
+      );
     }
     return output;
   }
@@ -71,7 +76,8 @@ export class Operation {
   replaceInput(index: number, output: Output): void {
     const old = this.inputs[index]!;
     this.inputs[index] = output;
-    if (!this.inputs.some((x) => x.op === old.op) && !this.controlInputs.includes(old.op)) old.op.consumers.delete(this);
+    if (!this.inputs.some((x) => x.op === old.op) && !this.controlInputs.includes(old.op))
+      old.op.consumers.delete(this);
     output.op.consumers.add(this);
     this.graph.version++;
   }
@@ -127,4 +133,3 @@ export class Output {
     return `${this.op.name}:${this.index}`;
   }
 }
-

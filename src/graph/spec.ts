@@ -14,8 +14,16 @@ import {
   toNumbers,
   VarscopeError,
 } from "../base/index.ts";
+import {
+  type Absent,
+  groupArgs,
+  type HandleSpec,
+  type HostContext,
+  type Inferred,
+  isAbsent,
+  type Spec,
+} from "./op-def.ts";
 import type { Operation, Output } from "./operation.ts";
-import { type Absent, groupArgs, type HandleSpec, type HostContext, type Inferred, isAbsent, type Spec } from "./op-def.ts";
 
 /** Larger values are not folded while building. */
 const MAX_FOLDED = 4096;
@@ -33,7 +41,13 @@ export class LazySpec implements Spec {
   private known: Tensor | null | undefined;
 
   /** @param value - if it is known or known not to be constant; otherwise it is found when asked for */
-  constructor(output: Output, shape: Shape | null, handle: HandleSpec | null, specOf: SpecOf, value?: Tensor | null) {
+  constructor(
+    output: Output,
+    shape: Shape | null,
+    handle: HandleSpec | null,
+    specOf: SpecOf,
+    value?: Tensor | null,
+  ) {
     this.output = output;
     this.dtype = output.dtype;
     this.shape = shape;

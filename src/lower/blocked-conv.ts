@@ -33,15 +33,35 @@ function swappedWeights(e: Emitter, filter: string, shape: readonly number[], bl
   return e.reshape(e.transpose(view, [2, 4, 0, 1, 5, 3]), [i, o, kh, kw]);
 }
 
-export function conv(e: Emitter, x: string, filter: string, shape: readonly number[], g: Geometry, block: number): string {
+export function conv(
+  e: Emitter,
+  x: string,
+  filter: string,
+  shape: readonly number[],
+  g: Geometry,
+  block: number,
+): string {
   return e.emit("Conv", [x, blockedWeights(e, filter, shape, block)], { ...windowOf(g), group: 1 }, NCHWC);
 }
 
 /** Per-channel x * scale + bias. scale, bias: [C] names, "" for none. */
-export function affine(e: Emitter, x: string, scale: string, bias: string, channels: number, sum = ""): string {
+export function affine(
+  e: Emitter,
+  x: string,
+  scale: string,
+  bias: string,
+  channels: number,
+  sum = "",
+): string {
   const weights = scale === "" ? e.filled(1, [channels, 1, 1, 1]) : e.reshape(scale, [channels, 1, 1, 1]);
   const inputs = sum === "" ? (bias === "" ? [x, weights] : [x, weights, bias]) : [x, weights, bias, sum];
-  const attrs = { kernel_shape: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0], group: channels };
+  const attrs = {
+    kernel_shape: [1, 1],
+    strides: [1, 1],
+    dilations: [1, 1],
+    pads: [0, 0, 0, 0],
+    group: channels,
+  };
   return e.emit("Conv", inputs, attrs, NCHWC);
 }
 
@@ -56,7 +76,14 @@ export interface Phases {
 }
 
 /** Gradient for the image at stride 1: a convolution with flipped, swapped filters. Null where it does not fit. */
-export function inputGradStride1(e: Emitter, filter: string, shape: readonly number[], dy: string, g: Geometry, block: number): string | null {
+export function inputGradStride1(
+  e: Emitter,
+  filter: string,
+  shape: readonly number[],
+  dy: string,
+  g: Geometry,
+  block: number,
+): string | null {
   const before = [0, 1].map((i) => (g.kernel[i]! - 1) * g.dilations[i]! - g.before[i]!);
   const after = [0, 1].map((i) => g.size[i]! + (g.kernel[i]! - 1) * g.dilations[i]! - g.out[i]! - before[i]!);
   if (g.strides.some((s) => s !== 1) || [...before, ...after].some((p) => p < 0)) return null;
@@ -91,7 +118,8 @@ export function inputGradStride2(
   block: number,
   batch: number | null,
 ): Phases | null {
-  if (g.strides.some((s) => s !== 2) || g.dilations.some((d) => d !== 1) || g.size.some((s) => s % 2 !== 0)) return null;
+  if (g.strides.some((s) => s !== 2) || g.dilations.some((d) => d !== 1) || g.size.some((s) => s % 2 !== 0))
+    return null;
   const rows = [0, 1].map((a) => axisPhase(g, 0, a));
   const cols = [0, 1].map((b) => axisPhase(g, 1, b));
   const used = [...rows, ...cols].filter((p) => p.taps.length > 0);
@@ -135,7 +163,9 @@ export function interleave(e: Emitter, phases: Phases, block: number): string | 
   const rows = phases.images.map((row) => {
     if (row.every((x) => x === null)) return null;
     const parts = row.map((x) =>
-      x === null ? e.filled(0, [phases.batch!, blocks * h, w, block]) : e.reshape(x, [0, blocks * h, w, block]),
+      x === null
+        ? e.filled(0, [phases.batch!, blocks * h, w, block])
+        : e.reshape(x, [0, blocks * h, w, block]),
     );
     return e.reshape(e.concat(parts, 3), [0, blocks, h, 2 * w * block]);
   });
@@ -179,9 +209,18 @@ export function filterGrad(
     { channels_last: 0 },
     NCHWC,
   );
-  const data = channelsOutside(e, images, outer, groups, h * width * inner * block, [outer, batch, h, width * inner]);
+  const data = channelsOutside(e, images, outer, groups, h * width * inner * block, [
+    outer,
+    batch,
+    h,
+    width * inner,
+  ]);
   const view = e.reshape(dy, [groups, block, 1, o * g.out[0] * g.out[1]]);
-  const weights = e.reshape(e.emit("ReorderInput", [view], { channels_last: 1 }, NCHWC), [groups * o, block, ...g.out]);
+  const weights = e.reshape(e.emit("ReorderInput", [view], { channels_last: 1 }, NCHWC), [
+    groups * o,
+    block,
+    ...g.out,
+  ]);
   const after = Math.max(0, (g.out[0] - 1) * g.strides[0] + kh - h - g.before[0]);
   const attrs = {
     kernel_shape: [...g.out],
@@ -194,20 +233,36 @@ export function filterGrad(
   const rows = h + g.before[0] + after - (g.out[0] - 1) * g.strides[0];
   const cols = width - (g.out[1] - 1) * g.strides[1];
   const parts = e.reshape(conv, [outer, groups, o / block, rows, cols * inner, block]);
-  const summed = groups === 1 ? e.reshape(parts, [outer, o / block, rows, cols * inner, block]) : e.emit("ReduceSum", [parts, e.ints([1])], { keepdims: 0 });
+  const summed =
+    groups === 1
+      ? e.reshape(parts, [outer, o / block, rows, cols * inner, block])
+      : e.emit("ReduceSum", [parts, e.ints([1])], { keepdims: 0 });
   const cut = rows === kh && cols === kw ? summed : e.slice(summed, [2, 3], [0, 0], [kh, kw * inner]);
   const taps = e.reshape(cut, [outer, o / block, kh, kw, inner, block]);
   return e.reshape(e.transpose(taps, [2, 3, 0, 4, 1, 5]), [kh, kw, i, o]);
 }
 
 /** Memory [groups, outer, rest] to [outer, groups, rest], under new dims. */
-function channelsOutside(e: Emitter, x: string, outer: number, groups: number, rest: number, dims: readonly number[]): string {
+function channelsOutside(
+  e: Emitter,
+  x: string,
+  outer: number,
+  groups: number,
+  rest: number,
+  dims: readonly number[],
+): string {
   if (outer === 1 || groups === 1) return e.reshape(x, dims);
   return e.reshape(e.transpose(e.reshape(x, [groups, outer, rest]), [1, 0, 2]), dims);
 }
 
 /** Columns of zeros left and right: on this view one Concat. Padding by the convolution's own `pads` is slower in this direction. */
-function padColumns(e: Emitter, x: string, g: Geometry, rows: number, inner: number): { id: string; before: number; after: number } {
+function padColumns(
+  e: Emitter,
+  x: string,
+  g: Geometry,
+  rows: number,
+  inner: number,
+): { id: string; before: number; after: number } {
   const need = (g.out[1] - 1) * g.strides[1] + g.kernel[1];
   const before = g.before[1];
   const after = Math.max(0, need - g.size[1] - before);
@@ -219,28 +274,67 @@ function padColumns(e: Emitter, x: string, g: Geometry, rows: number, inner: num
 }
 
 /** HWC1 depthwise filter to memory [C/B, 1, kh, kw, B]. */
-export function depthwiseWeights(e: Emitter, filter: string, shape: readonly number[], block: number): string {
+export function depthwiseWeights(
+  e: Emitter,
+  filter: string,
+  shape: readonly number[],
+  block: number,
+): string {
   const [kh, kw, c] = shape as [number, number, number];
   return e.reshape(e.transpose(e.reshape(filter, [kh, kw, c / block, block]), [2, 0, 1, 3]), [c, 1, kh, kw]);
 }
 
-export function depthwise(e: Emitter, x: string, filter: string, shape: readonly number[], g: Geometry, block: number): string {
-  return e.emit("Conv", [x, depthwiseWeights(e, filter, shape, block)], { ...windowOf(g), group: shape[2]! }, NCHWC);
+export function depthwise(
+  e: Emitter,
+  x: string,
+  filter: string,
+  shape: readonly number[],
+  g: Geometry,
+  block: number,
+): string {
+  return e.emit(
+    "Conv",
+    [x, depthwiseWeights(e, filter, shape, block)],
+    { ...windowOf(g), group: shape[2]! },
+    NCHWC,
+  );
 }
 
 /** Depthwise gradient for the image at stride 1. Null where it does not fit. */
-export function depthwiseInputGrad(e: Emitter, filter: string, shape: readonly number[], dy: string, g: Geometry, block: number): string | null {
+export function depthwiseInputGrad(
+  e: Emitter,
+  filter: string,
+  shape: readonly number[],
+  dy: string,
+  g: Geometry,
+  block: number,
+): string | null {
   const before = [0, 1].map((i) => (g.kernel[i]! - 1) * g.dilations[i]! - g.before[i]!);
   const after = [0, 1].map((i) => g.size[i]! + (g.kernel[i]! - 1) * g.dilations[i]! - g.out[i]! - before[i]!);
   if (g.strides.some((s) => s !== 1) || [...before, ...after].some((p) => p < 0)) return null;
   const weights = depthwiseWeights(e, flipped(e, filter, shape), shape, block);
-  return e.emit("Conv", [dy, weights], { ...windowOf(g), pads: [...before, ...after], group: shape[2]! }, NCHWC);
+  return e.emit(
+    "Conv",
+    [dy, weights],
+    { ...windowOf(g), pads: [...before, ...after], group: shape[2]! },
+    NCHWC,
+  );
 }
 
 /** Depthwise gradient for the filter: every image and channel is a group of its own, then a sum over the batch. @returns HWC1 */
-export function depthwiseFilterGrad(e: Emitter, x: string, dy: string, shape: readonly number[], g: Geometry, batch: number, block: number): string {
+export function depthwiseFilterGrad(
+  e: Emitter,
+  x: string,
+  dy: string,
+  shape: readonly number[],
+  g: Geometry,
+  batch: number,
+  block: number,
+): string {
   const [kh, kw, c] = shape as [number, number, number];
-  const after = [0, 1].map((i) => Math.max(0, (g.out[i]! - 1) * g.strides[i]! + g.kernel[i]! - g.size[i]! - g.before[i]!));
+  const after = [0, 1].map((i) =>
+    Math.max(0, (g.out[i]! - 1) * g.strides[i]! + g.kernel[i]! - g.size[i]! - g.before[i]!),
+  );
   const attrs = {
     kernel_shape: [...g.out],
     strides: [1, 1],
@@ -248,7 +342,12 @@ export function depthwiseFilterGrad(e: Emitter, x: string, dy: string, shape: re
     pads: [...g.before, ...after],
     group: batch * c,
   };
-  const conv = e.emit("Conv", [e.reshape(x, [1, batch * c, ...g.size]), e.reshape(dy, [batch * c, 1, ...g.out])], attrs, NCHWC);
+  const conv = e.emit(
+    "Conv",
+    [e.reshape(x, [1, batch * c, ...g.size]), e.reshape(dy, [batch * c, 1, ...g.out])],
+    attrs,
+    NCHWC,
+  );
   const rows = [0, 1].map((i) => g.size[i]! + g.before[i]! + after[i]! - (g.out[i]! - 1) * g.strides[i]!);
   const parts = e.reshape(conv, [batch, c / block, rows[0]!, rows[1]!, block]);
   const summed = e.emit("ReduceSum", [parts, e.ints([0])], { keepdims: 0 });
@@ -257,7 +356,14 @@ export function depthwiseFilterGrad(e: Emitter, x: string, dy: string, shape: re
 }
 
 /** Sum over height and width of x * d, without writing the product. @returns [batch, channels] */
-export function dot(e: Emitter, x: string, d: string, batch: number, channels: number, size: readonly [number, number]): string {
+export function dot(
+  e: Emitter,
+  x: string,
+  d: string,
+  batch: number,
+  channels: number,
+  size: readonly [number, number],
+): string {
   const n = batch * channels;
   const attrs = { kernel_shape: [...size], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0], group: n };
   const conv = e.emit("Conv", [e.reshape(x, [1, n, ...size]), e.reshape(d, [n, 1, ...size])], attrs, NCHWC);

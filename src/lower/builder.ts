@@ -53,7 +53,12 @@ export class Builder implements Onnx {
     return x === null ? "" : this.layouts.plain(x as Value).id;
   }
 
-  add(type: string, inputs: readonly (OnnxValue | null)[], attrs: Record<string, OnnxAttr> = {}, out: OnnxOut = {}): OnnxValue {
+  add(
+    type: string,
+    inputs: readonly (OnnxValue | null)[],
+    attrs: Record<string, OnnxAttr> = {},
+    out: OnnxOut = {},
+  ): OnnxValue {
     return this.addMany(type, inputs, attrs, [out])[0]!;
   }
 
@@ -63,35 +68,63 @@ export class Builder implements Onnx {
     attrs: Record<string, OnnxAttr>,
     outs: readonly OnnxOut[],
   ): OnnxValue[] {
-    const ids = this.emitter.emitMany(type, inputs.map((x) => this.plain(x)), attrs, outs.length);
+    const ids = this.emitter.emitMany(
+      type,
+      inputs.map((x) => this.plain(x)),
+      attrs,
+      outs.length,
+    );
     const first = inputs.find((x) => x !== null);
-    return ids.map((id, i) => plainValue(id, outs[i]!.dtype ?? first?.dtype ?? "float32", outs[i]!.shape ?? null));
+    return ids.map((id, i) =>
+      plainValue(id, outs[i]!.dtype ?? first?.dtype ?? "float32", outs[i]!.shape ?? null),
+    );
   }
 
-  map(type: string, inputs: readonly OnnxValue[], attrs: Record<string, OnnxAttr> = {}, out: OnnxOut = {}): OnnxValue {
+  map(
+    type: string,
+    inputs: readonly OnnxValue[],
+    attrs: Record<string, OnnxAttr> = {},
+    out: OnnxOut = {},
+  ): OnnxValue {
     const values = inputs as readonly Value[];
     const shape = out.shape ?? values.map((x) => x.shape).reduce((a, b) => broadcastShapes(a, b));
     const dtype = out.dtype ?? values[values.length - 1]!.dtype;
     const image = values.find((x) => x.layout === "nchwc") ?? values.find((x) => x.layout === "nchw");
     if (image !== undefined && shape !== null && image.shape !== null && sameDims(shape, image.shape)) {
       const parts = values.map((x) => this.beside(x, image));
-      if (parts.every((p) => p !== null)) return this.mapImage(type, parts as Part[], attrs, { ...image, dtype, shape });
+      if (parts.every((p) => p !== null))
+        return this.mapImage(type, parts as Part[], attrs, { ...image, dtype, shape });
     }
-    const id = this.emitter.emit(type, values.map((x) => this.plain(x)), attrs);
+    const id = this.emitter.emit(
+      type,
+      values.map((x) => this.plain(x)),
+      attrs,
+    );
     return plainValue(id, dtype, shape);
   }
 
-  private mapImage(type: string, parts: readonly Part[], attrs: Record<string, OnnxAttr>, like: Value): Value {
+  private mapImage(
+    type: string,
+    parts: readonly Part[],
+    attrs: Record<string, OnnxAttr>,
+    like: Value,
+  ): Value {
     const five = like.layout === "nchwc" && parts.some((p) => p.kind === "vector");
     if (!five) {
-      const id = this.emitter.emit(type, parts.map((p) => p.id), attrs);
+      const id = this.emitter.emit(
+        type,
+        parts.map((p) => p.id),
+        attrs,
+      );
       const allImages = parts.every((p) => p.kind === "image");
       if (type === "Add" && like.layout === "nchwc" && allImages) this.imageAdds.add(id);
       return { ...like, id, constant: null };
     }
     const { c } = imageDims(like.shape!, like.channelAxis);
     const block = this.layouts.block!;
-    const views = parts.map((p) => (p.kind === "image" ? this.emitter.reshape(p.id, [0, c! / block, 0, 0, block]) : p.id));
+    const views = parts.map((p) =>
+      p.kind === "image" ? this.emitter.reshape(p.id, [0, c! / block, 0, 0, block]) : p.id,
+    );
     const id = this.emitter.reshape(this.emitter.emit(type, views, attrs), [0, c!, 0, 0]);
     return { ...like, id, constant: null };
   }
@@ -99,9 +132,13 @@ export class Builder implements Onnx {
   /** `x` as it can meet an image in the image's layout: of the same shape, a scalar, or a vector along the channels. */
   private beside(x: Value, image: Value): Part | null {
     if (x.layout === image.layout && sameDims(x.shape!, image.shape!)) return { id: x.id, kind: "image" };
-    if (isStatic(x.shape) && x.shape.every((d) => d === 1) && x.shape.length <= 4) return { id: this.plain(x), kind: "scalar" };
+    if (isStatic(x.shape) && x.shape.every((d) => d === 1) && x.shape.length <= 4)
+      return { id: this.plain(x), kind: "scalar" };
     if (x.shape !== null && sameDims(x.shape, image.shape!)) {
-      const id = image.layout === "nchwc" ? this.layouts.nchwc(x, image.channelAxis) : this.layouts.nchw(x, image.channelAxis);
+      const id =
+        image.layout === "nchwc"
+          ? this.layouts.nchwc(x, image.channelAxis)
+          : this.layouts.nchw(x, image.channelAxis);
       return { id, kind: "image" };
     }
     return this.channelVector(x, image);
@@ -112,7 +149,8 @@ export class Builder implements Onnx {
     const axis = image.channelAxis - 4 + (x.shape?.length ?? 0);
     if (c === null || !isStatic(x.shape) || axis < 0 || x.shape.length > 4) return null;
     if (!x.shape.every((d, i) => d === (i === axis ? c : 1))) return null;
-    if (image.layout === "nchw") return { id: this.emitter.reshape(this.plain(x), [c, 1, 1]), kind: "vector" };
+    if (image.layout === "nchw")
+      return { id: this.emitter.reshape(this.plain(x), [c, 1, 1]), kind: "vector" };
     const block = this.layouts.block!;
     return { id: this.emitter.reshape(this.plain(x), [c / block, 1, 1, block]), kind: "vector" };
   }
@@ -122,7 +160,10 @@ export class Builder implements Onnx {
   }
 
   /** The model's bytes. Inputs that nothing uses are left out; `inputs` of the result says which stayed. */
-  finish(inputs: readonly Value[], outputs: readonly OnnxValue[]): { bytes: Uint8Array; inputs: string[]; outputs: string[] } {
+  finish(
+    inputs: readonly Value[],
+    outputs: readonly OnnxValue[],
+  ): { bytes: Uint8Array; inputs: string[]; outputs: string[] } {
     const made = new Set(this.emitter.nodes.flatMap((n) => n.outputs));
     const taken = new Set<string>();
     const ids = outputs.map((x) => {
@@ -146,7 +187,14 @@ export class Builder implements Onnx {
   /** A model's output must be a node's own: inputs, constants and second uses are copied. */
   private copyOf(id: string): string {
     const name = this.emitter.fresh();
-    this.emitter.nodes.push({ type: "Identity", domain: "", inputs: [id], outputs: [name], attrs: {}, name: "" });
+    this.emitter.nodes.push({
+      type: "Identity",
+      domain: "",
+      inputs: [id],
+      outputs: [name],
+      attrs: {},
+      name: "",
+    });
     return name;
   }
 
@@ -179,7 +227,9 @@ export class Builder implements Onnx {
       throw new VarscopeError("UNIMPLEMENTED", "reshape to a shape with more than one unknown dim");
     }
     if (x.layout === "plain" && isStatic(shape) && sameShape(x.shape, shape)) return x;
-    const id = this.emitter.emit("Reshape", [this.plain(x), this.emitter.ints(shape.map((d) => d ?? -1))], { allowzero: 1 });
+    const id = this.emitter.emit("Reshape", [this.plain(x), this.emitter.ints(shape.map((d) => d ?? -1))], {
+      allowzero: 1,
+    });
     return plainValue(id, x.dtype, shape);
   }
 

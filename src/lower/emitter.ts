@@ -56,7 +56,10 @@ export class Emitter {
 
   constant(value: Tensor): string {
     // Small constants are shared by value; large ones are told apart by identity, which the caller's memo keeps.
-    const key = value.data.length <= 64 ? `${value.dtype}${JSON.stringify([value.shape, value.data], plainData)}` : null;
+    const key =
+      value.data.length <= 64
+        ? `${value.dtype}${JSON.stringify([value.shape, value.data], plainData)}`
+        : null;
     const hit = key === null ? undefined : this.constantIds.get(key);
     if (hit !== undefined) return hit;
     const id = this.fresh();
@@ -114,5 +117,7 @@ const plainData = (_: string, v: unknown): unknown => {
   if (v instanceof BigInt64Array || v instanceof BigUint64Array) return Array.from(v, String);
   if (typeof v === "number" && !Number.isFinite(v)) return String(v);
   if (Object.is(v, -0)) return "-0";
-  return ArrayBuffer.isView(v) ? Array.from(v as Uint8Array, (x) => (Number.isFinite(x) && !Object.is(x, -0) ? x : String(x))) : v;
+  return ArrayBuffer.isView(v)
+    ? Array.from(v as Uint8Array, (x) => (Number.isFinite(x) && !Object.is(x, -0) ? x : String(x)))
+    : v;
 };

@@ -32,7 +32,12 @@ export function optimize(
   images: ReadonlySet<string>,
   constants: ReadonlyMap<string, Tensor>,
 ): RawNode[] {
-  const live = reachable(nodes, outputs).map((n) => ({ ...n, inputs: [...n.inputs], outputs: [...n.outputs], attrs: { ...n.attrs } }));
+  const live = reachable(nodes, outputs).map((n) => ({
+    ...n,
+    inputs: [...n.inputs],
+    outputs: [...n.outputs],
+    attrs: { ...n.attrs },
+  }));
   const uses = new Map<string, number>();
   const count = (id: string): void => void uses.set(id, (uses.get(id) ?? 0) + 1);
   for (const node of live) node.inputs.forEach(count);
@@ -61,10 +66,21 @@ function become(node: RawNode, from: RawNode, inputs: string[], gone: Set<RawNod
   gone.add(from);
 }
 
-function fuseBias(node: RawNode, only: Only, constants: ReadonlyMap<string, Tensor>, gone: Set<RawNode>): void {
+function fuseBias(
+  node: RawNode,
+  only: Only,
+  constants: ReadonlyMap<string, Tensor>,
+  gone: Set<RawNode>,
+): void {
   if (!isConv(node) || node.inputs.length !== 3) return;
   const weights = constants.get(node.inputs[1]!);
-  if (weights === undefined || (weights.data as Float32Array).some((w) => w !== 1) || weights.shape[2] !== 1 || weights.shape[3] !== 1) return;
+  if (
+    weights === undefined ||
+    (weights.data as Float32Array).some((w) => w !== 1) ||
+    weights.shape[2] !== 1 ||
+    weights.shape[3] !== 1
+  )
+    return;
   const before = only(node.inputs[0]!);
   if (!isConv(before) || before.inputs.length !== 2) return;
   become(node, before, [...before.inputs, node.inputs[2]!], gone);
@@ -73,7 +89,10 @@ function fuseBias(node: RawNode, only: Only, constants: ReadonlyMap<string, Tens
 function fuseSum(node: RawNode, only: Only, images: ReadonlySet<string>, gone: Set<RawNode>): void {
   if (node.type !== "Add" || node.domain !== "" || !images.has(node.outputs[0]!)) return;
   const [a, b] = node.inputs as [string, string];
-  for (const [mine, other] of [[b, a], [a, b]] as const) {
+  for (const [mine, other] of [
+    [b, a],
+    [a, b],
+  ] as const) {
     const conv = only(mine);
     if (!isConv(conv) || conv.inputs.length > 3 || mine === other) continue;
     become(node, conv, [conv.inputs[0]!, conv.inputs[1]!, conv.inputs[2] ?? "", other], gone);

@@ -16,7 +16,8 @@ export interface Geometry {
 }
 
 /** TF's channel axis. */
-export const channelAxisOf = (window: Pick<Window, "dataFormat">): 1 | 3 => (window.dataFormat === "NHWC" ? 3 : 1);
+export const channelAxisOf = (window: Pick<Window, "dataFormat">): 1 | 3 =>
+  window.dataFormat === "NHWC" ? 3 : 1;
 
 function axis(window: Window, i: 0 | 1, size: number): { out: number; before: number; after: number } {
   const stride = window.strides[i];
@@ -49,13 +50,21 @@ export function geometryOrNull(window: Window, imageShape: Shape): Geometry | nu
 /** @throws VarscopeError UNIMPLEMENTED - the image's size is symbolic; the planner then compiles for the size at hand */
 export function geometry(window: Window, imageShape: Shape): Geometry {
   const g = geometryOrNull(window, imageShape);
-  if (g === null) throw new VarscopeError("UNIMPLEMENTED", "this gradient needs a known image height and width");
+  if (g === null)
+    throw new VarscopeError("UNIMPLEMENTED", "this gradient needs a known image height and width");
   return g;
 }
 
 /** ONNX's attributes of a window; pads as [top, left, bottom, right]. */
-export function windowAttrs(window: Window, g: Geometry | null): Record<string, number | string | readonly number[]> {
-  const common = { kernel_shape: [...window.kernel], strides: [...window.strides], dilations: [...window.dilations] };
+export function windowAttrs(
+  window: Window,
+  g: Geometry | null,
+): Record<string, number | string | readonly number[]> {
+  const common = {
+    kernel_shape: [...window.kernel],
+    strides: [...window.strides],
+    dilations: [...window.dilations],
+  };
   if (g !== null) return { ...common, pads: [...g.before, ...g.after] };
   if (window.padding === "EXPLICIT") return { ...common, pads: [...window.pads] };
   return { ...common, auto_pad: window.padding === "SAME" ? "SAME_UPPER" : "VALID" };

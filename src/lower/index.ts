@@ -5,6 +5,6 @@
 
 export { Builder } from "./builder.ts";
 export type { LayoutChoice } from "./layout.ts";
-export { type ModelPort } from "./model.ts";
+export type { ModelPort } from "./model.ts";
 export { isOnnxType, ONNX_TYPES } from "./onnx-types.ts";
 export type { Value } from "./value.ts";

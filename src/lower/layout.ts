@@ -67,8 +67,16 @@ export class Layouts {
     if (x.dtype !== "float32") {
       const b = this.block!;
       return channelAxis === 3
-        ? e.reshape(e.transpose(e.reshape(this.plain(x).id, [0, 0, 0, c! / b, b]), [0, 3, 1, 2, 4]), [0, c!, h ?? -1, w ?? -1])
-        : e.reshape(e.transpose(e.reshape(this.plain(x).id, [0, c! / b, b, h ?? -1, w ?? -1]), [0, 1, 3, 4, 2]), [0, c!, h ?? -1, w ?? -1]);
+        ? e.reshape(e.transpose(e.reshape(this.plain(x).id, [0, 0, 0, c! / b, b]), [0, 3, 1, 2, 4]), [
+            0,
+            c!,
+            h ?? -1,
+            w ?? -1,
+          ])
+        : e.reshape(
+            e.transpose(e.reshape(this.plain(x).id, [0, c! / b, b, h ?? -1, w ?? -1]), [0, 1, 3, 4, 2]),
+            [0, c!, h ?? -1, w ?? -1],
+          );
     }
     if (x.layout === "plain" && channelAxis === 3) {
       if (h === 1 && w === 1) return e.reshape(x.id, [0, c!, 1, 1]);
@@ -89,6 +97,13 @@ export class Layouts {
 
   /** A value whose memory is [N,C,H,W] and whose TF shape has its channels on `channelAxis`. */
   channelsFirst(id: string, shape: Shape | null, channelAxis: 1 | 3): Value {
-    return { id, dtype: "float32", shape, layout: channelAxis === 3 ? "nchw" : "plain", constant: null, channelAxis };
+    return {
+      id,
+      dtype: "float32",
+      shape,
+      layout: channelAxis === 3 ? "nchw" : "plain",
+      constant: null,
+      channelAxis,
+    };
   }
 }

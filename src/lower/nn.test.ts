@@ -11,7 +11,9 @@ function random(shape: readonly number[], seed: number, ties = false): Tensor {
     s = (Math.imul(s, 1664525) + 1013904223) >>> 0;
     return s / 2 ** 31 - 1;
   };
-  const values = Array.from({ length: sizeOf(shape) }, () => (ties ? Math.max(0, Math.round(next() * 2)) : next()));
+  const values = Array.from({ length: sizeOf(shape) }, () =>
+    ties ? Math.max(0, Math.round(next() * 2)) : next(),
+  );
   return tensor(values, "float32", shape);
 }
 
@@ -23,7 +25,12 @@ beforeAll(async () => {
 type Build = (b: Builder, inputs: OnnxValue[]) => OnnxValue[];
 
 /** Results of the same recipe in one layout; inputs come from outside, as in training. */
-async function evaluate(block: number | null, inputs: readonly Tensor[], build: Build, symbolicBatch = false): Promise<Tensor[]> {
+async function evaluate(
+  block: number | null,
+  inputs: readonly Tensor[],
+  build: Build,
+  symbolicBatch = false,
+): Promise<Tensor[]> {
   const b = new Builder({ block });
   const ports = inputs.map((t, i) =>
     b.input(`x${i}`, t.dtype, symbolicBatch && i === 0 ? [null, ...t.shape.slice(1)] : t.shape),
@@ -31,7 +38,10 @@ async function evaluate(block: number | null, inputs: readonly Tensor[], build: 
   const model = b.finish(ports, build(b, ports));
   const program = await runtime.load(model.bytes, model.inputs, model.outputs, { optimize: false });
   const fed = model.inputs.map((name) => inputs[Number(name.slice(1))]!);
-  const out = await program.run(fed, model.outputs.map(() => null));
+  const out = await program.run(
+    fed,
+    model.outputs.map(() => null),
+  );
   await program.release();
   return out;
 }
@@ -44,7 +54,12 @@ function expectClose(a: Tensor, b: Tensor, tolerance = 1e-5): void {
   expect(worst / scale).toBeLessThan(tolerance);
 }
 
-const window = (kernel: [number, number], stride: number, padding: "SAME" | "VALID", dilation = 1): Window => ({
+const window = (
+  kernel: [number, number],
+  stride: number,
+  padding: "SAME" | "VALID",
+  dilation = 1,
+): Window => ({
   dataFormat: "NHWC",
   kernel,
   strides: [stride, stride],
@@ -92,7 +107,10 @@ describe("the blocked recipes equal the plain ones", () => {
   for (const c of CONVS) {
     const name = JSON.stringify(c);
     const win = window(c.k, c.s, c.padding, c.d);
-    const out = [outSize(c.h, c.k[0], c.s, c.padding, c.d ?? 1), outSize(c.w, c.k[1], c.s, c.padding, c.d ?? 1)];
+    const out = [
+      outSize(c.h, c.k[0], c.s, c.padding, c.d ?? 1),
+      outSize(c.w, c.k[1], c.s, c.padding, c.d ?? 1),
+    ];
     const x = random([c.n, c.h, c.w, c.i], 1);
     const w = random([...c.k, c.i, c.o], 2);
     const dy = random([c.n, out[0]!, out[1]!, c.o], 3);
@@ -130,7 +148,9 @@ describe("the blocked recipes equal the plain ones", () => {
       const [y] = await evaluate(null, [x, w], (b, [a, f]) => [b.nn.conv2d(a!, f!, win)]);
       const dy = random(y!.shape, 3);
       const [dx] = await evaluate(null, [w, dy], (b, [f, g]) => [b.nn.conv2dInputGrad(x.shape, f!, g!, win)]);
-      const [dw] = await evaluate(null, [x, dy], (b, [a, g]) => [b.nn.conv2dFilterGrad(a!, w.shape, g!, win)]);
+      const [dw] = await evaluate(null, [x, dy], (b, [a, g]) => [
+        b.nn.conv2dFilterGrad(a!, w.shape, g!, win),
+      ]);
       const inner = (a: Tensor, b: Tensor): number =>
         (a.data as Float32Array).reduce((s, v, i) => s + v * (b.data as Float32Array)[i]!, 0);
       const norm = Math.sqrt(inner(y!, y!) * inner(dy, dy));
@@ -163,9 +183,17 @@ describe("the blocked recipes equal the plain ones", () => {
     const build: Build = (b, [a, g, f]) => {
       const image = b.nn.conv2d(a!, f!, window([1, 1], 1, "SAME"));
       const y = b.nn.maxPool(image, win);
-      return [y, b.nn.maxPoolGrad(image, y, g!, win), b.nn.reluGrad(b.nn.maxPoolGrad(image, y, g!, win), image)];
+      return [
+        y,
+        b.nn.maxPoolGrad(image, y, g!, win),
+        b.nn.reluGrad(b.nn.maxPoolGrad(image, y, g!, win), image),
+      ];
     };
-    const identity = tensor(Array.from({ length: 256 }, (_, i) => (i % 17 === 0 ? 1 : 0)), "float32", [1, 1, 16, 16]);
+    const identity = tensor(
+      Array.from({ length: 256 }, (_, i) => (i % 17 === 0 ? 1 : 0)),
+      "float32",
+      [1, 1, 16, 16],
+    );
     const blocked = await evaluate(runtime.block, [x, dy, identity], build);
     const plain = await evaluate(null, [x, dy, identity], build);
     blocked.forEach((t, i) => {
@@ -180,7 +208,10 @@ describe("the blocked recipes equal the plain ones", () => {
     ] as const) {
       const win = window([k, k], s, padding);
       const [x, dy] = [random([16, 8, 6, 16], 1), random([16, 4, 3, 16], 2)];
-      const build: Build = (b, [a, g]) => [b.nn.avgPool(b.map("Neg", [a!]), win), b.nn.avgPoolGrad([16, 8, 6, 16], g!, win)];
+      const build: Build = (b, [a, g]) => [
+        b.nn.avgPool(b.map("Neg", [a!]), win),
+        b.nn.avgPoolGrad([16, 8, 6, 16], g!, win),
+      ];
       const blocked = await evaluate(runtime.block, [x, dy], build);
       const plain = await evaluate(null, [x, dy], build);
       blocked.forEach((t, i) => {
@@ -207,9 +238,25 @@ describe("the blocked recipes equal the plain ones", () => {
       const options = { epsilon: 1e-3, format: "NHWC" as const, training: true };
       const { dx, dscale, doffset } = b.nn.batchNormGrad(g, conv, gamma!, mean, variance, options);
       const frozen = b.nn.batchNormGrad(g, conv, gamma!, mean, variance, { ...options, training: false });
-      const pooled = b.nn.reduceImage("Mean", sum, [1, 2], false) ?? b.add("ReduceMean", [sum, b.ints([1, 2])], { keepdims: 0 });
+      const pooled =
+        b.nn.reduceImage("Mean", sum, [1, 2], false) ??
+        b.add("ReduceMean", [sum, b.ints([1, 2])], { keepdims: 0 });
       const scaled = b.map("Mul", [sum, gamma!]);
-      return [conv, y, mean, variance, sum, inferred, dx, dscale, doffset, frozen.dx, b.nn.biasGrad(g, "NHWC"), pooled, scaled];
+      return [
+        conv,
+        y,
+        mean,
+        variance,
+        sum,
+        inferred,
+        dx,
+        dscale,
+        doffset,
+        frozen.dx,
+        b.nn.biasGrad(g, "NHWC"),
+        pooled,
+        scaled,
+      ];
     };
     const blocked = await evaluate(runtime.block, inputs, build);
     const plain = await evaluate(null, inputs, build);

@@ -17,7 +17,13 @@ import { imageDims, plainValue, type Value } from "./value.ts";
 /** How a value came about, where a later op can do better for knowing. */
 type Origin =
   | { readonly kind: "phases"; readonly phases: blocked.Phases }
-  | { readonly kind: "max-pool-grad"; readonly x: Value; readonly y: Value; readonly dy: Value; readonly window: Window };
+  | {
+      readonly kind: "max-pool-grad";
+      readonly x: Value;
+      readonly y: Value;
+      readonly dy: Value;
+      readonly window: Window;
+    };
 
 export class Nn implements OnnxNn {
   private readonly layouts: Layouts;
@@ -76,7 +82,12 @@ export class Nn implements OnnxNn {
     return this.layouts.channelsFirst(id, imageShape, axis);
   }
 
-  conv2dFilterGrad(input: OnnxValue, filterShape: readonly number[], grad: OnnxValue, window: Window): OnnxValue {
+  conv2dFilterGrad(
+    input: OnnxValue,
+    filterShape: readonly number[],
+    grad: OnnxValue,
+    window: Window,
+  ): OnnxValue {
     const x = input as Value;
     const dy = grad as Value;
     const axis = channelAxisOf(window);
@@ -85,8 +96,20 @@ export class Nn implements OnnxNn {
     const [, , i, o] = filterShape as [number, number, number, number];
     const block = this.layouts.block;
     const undilated = g.dilations.every((d) => d === 1);
-    if (block !== null && n !== null && n > 0 && n % block === 0 && undilated && c === i && this.layouts.fits(o)) {
-      const image = this.layouts.fits(i) ? this.layouts.nchwc(x, axis) : i < block ? this.nhwc(x, axis) : null;
+    if (
+      block !== null &&
+      n !== null &&
+      n > 0 &&
+      n % block === 0 &&
+      undilated &&
+      c === i &&
+      this.layouts.fits(o)
+    ) {
+      const image = this.layouts.fits(i)
+        ? this.layouts.nchwc(x, axis)
+        : i < block
+          ? this.nhwc(x, axis)
+          : null;
       if (image !== null) {
         const id = blocked.filterGrad(this.e, image, this.layouts.nchwc(dy, axis), filterShape, g, n, block);
         return plainValue(id, "float32", filterShape);
@@ -105,7 +128,14 @@ export class Nn implements OnnxNn {
     const { n } = imageDims(x.shape!, axis);
     const out = this.outShape(x.shape!, axis, n, shape[2]! * shape[3]!, g);
     if (g !== null && shape[3] === 1 && this.layouts.fits(shape[2]!)) {
-      const id = blocked.depthwise(this.e, this.layouts.nchwc(x, axis), this.id(filter), shape, g, this.layouts.block!);
+      const id = blocked.depthwise(
+        this.e,
+        this.layouts.nchwc(x, axis),
+        this.id(filter),
+        shape,
+        g,
+        this.layouts.block!,
+      );
       return this.layouts.blocked(id, out, axis);
     }
     const weights = plain.depthwiseWeights(this.e, this.id(filter), shape);
@@ -120,14 +150,26 @@ export class Nn implements OnnxNn {
     const shape = this.filterShape(filter);
     if (shape[3] === 1 && this.layouts.fits(shape[2]!)) {
       const block = this.layouts.block!;
-      const id = blocked.depthwiseInputGrad(this.e, this.id(filter), shape, this.layouts.nchwc(dy, axis), g, block);
+      const id = blocked.depthwiseInputGrad(
+        this.e,
+        this.id(filter),
+        shape,
+        this.layouts.nchwc(dy, axis),
+        g,
+        block,
+      );
       if (id !== null) return this.layouts.blocked(id, imageShape, axis);
     }
     const id = plain.depthwiseInputGrad(this.e, this.id(filter), shape, this.layouts.nchw(dy, axis), g);
     return this.layouts.channelsFirst(id, imageShape, axis);
   }
 
-  depthwiseFilterGrad(input: OnnxValue, filterShape: readonly number[], grad: OnnxValue, window: Window): OnnxValue {
+  depthwiseFilterGrad(
+    input: OnnxValue,
+    filterShape: readonly number[],
+    grad: OnnxValue,
+    window: Window,
+  ): OnnxValue {
     const x = input as Value;
     const dy = grad as Value;
     const axis = channelAxisOf(window);
@@ -136,7 +178,11 @@ export class Nn implements OnnxNn {
     const undilated = g.dilations.every((d) => d === 1);
     if (n !== null && n > 0 && undilated && filterShape[3] === 1 && this.layouts.fits(filterShape[2]!)) {
       const [a, b] = [this.layouts.nchwc(x, axis), this.layouts.nchwc(dy, axis)];
-      return plainValue(blocked.depthwiseFilterGrad(this.e, a, b, filterShape, g, n, this.layouts.block!), "float32", filterShape);
+      return plainValue(
+        blocked.depthwiseFilterGrad(this.e, a, b, filterShape, g, n, this.layouts.block!),
+        "float32",
+        filterShape,
+      );
     }
     const id = plain.depthwiseFilterGrad(this.e, this.nhwc(x, axis), this.nhwc(dy, axis), filterShape, g);
     return plainValue(id, "float32", filterShape);
@@ -182,7 +228,8 @@ export class Nn implements OnnxNn {
     const axis = channelAxisOf(window);
     const g = geometry(window, imageShape);
     const { n, c } = imageDims(imageShape, axis);
-    if (c === null) throw new VarscopeError("UNIMPLEMENTED", "the gradient of average pooling needs known channels");
+    if (c === null)
+      throw new VarscopeError("UNIMPLEMENTED", "the gradient of average pooling needs known channels");
     if (this.layouts.fits(c) && pool.isHalving(g)) {
       const phases = { batch: n, channels: c, size: g.out };
       const id = pool.avgPoolGradHalving(this.e, this.layouts.nchwc(dy, axis), phases, this.layouts.block!);
@@ -196,7 +243,11 @@ export class Nn implements OnnxNn {
     const image = this.image(x as Value, format);
     const { y, mean, variance } = norm.train(this.e, image, this.id(scale), this.id(offset), epsilon);
     const vector = (id: string): OnnxValue => plainValue(id, "float32", [image.channels]);
-    return { y: this.fromImage(y, x as Value, format, image), mean: vector(mean), variance: vector(variance) };
+    return {
+      y: this.fromImage(y, x as Value, format, image),
+      mean: vector(mean),
+      variance: vector(variance),
+    };
   }
 
   batchNormInfer(
@@ -230,9 +281,21 @@ export class Nn implements OnnxNn {
     const axis = channelAxisOf({ dataFormat: options.format });
     const grad = dy as Value;
     const dyId = image.blocked ? this.layouts.nchwc(grad, axis) : this.layouts.nchw(grad, axis);
-    const out = norm.grad(this.e, { ...image, id: dyId }, image, this.id(scale), this.id(mean), this.id(variance), options);
+    const out = norm.grad(
+      this.e,
+      { ...image, id: dyId },
+      image,
+      this.id(scale),
+      this.id(mean),
+      this.id(variance),
+      options,
+    );
     const vector = (id: string): OnnxValue => plainValue(id, "float32", [image.channels]);
-    return { dx: this.fromImage(out.dx, x as Value, options.format, image), dscale: vector(out.dscale), doffset: vector(out.doffset) };
+    return {
+      dx: this.fromImage(out.dx, x as Value, options.format, image),
+      dscale: vector(out.dscale),
+      doffset: vector(out.doffset),
+    };
   }
 
   biasAdd(x: OnnxValue, bias: OnnxValue, format: DataFormat): OnnxValue {
@@ -262,7 +325,9 @@ export class Nn implements OnnxNn {
       return plainValue(this.e.emit("Mul", [pool.step(this.e, y.id), dy.id]), dy.dtype, dy.shape);
     }
     const to = (v: Value): string =>
-      image.layout === "nchwc" ? this.layouts.nchwc(v, image.channelAxis) : this.layouts.nchw(v, image.channelAxis);
+      image.layout === "nchwc"
+        ? this.layouts.nchwc(v, image.channelAxis)
+        : this.layouts.nchw(v, image.channelAxis);
     return { ...image, id: this.e.emit("Mul", [pool.step(this.e, to(y)), to(dy)]), shape: dy.shape };
   }
 
@@ -275,7 +340,12 @@ export class Nn implements OnnxNn {
     return id === null ? null : this.layouts.blocked(id, a.shape!, a.channelAxis);
   }
 
-  reduceImage(kind: "Mean" | "Sum", input: OnnxValue, axes: readonly number[], keepDims: boolean): OnnxValue | null {
+  reduceImage(
+    kind: "Mean" | "Sum",
+    input: OnnxValue,
+    axes: readonly number[],
+    keepDims: boolean,
+  ): OnnxValue | null {
     const x = input as Value;
     if (x.layout === "plain" || x.dtype !== "float32" || x.shape?.length !== 4) return null;
     const spatial = x.channelAxis === 3 ? "1,2" : "2,3";
@@ -294,7 +364,8 @@ export class Nn implements OnnxNn {
   private image(x: Value, format: DataFormat): norm.Image {
     const axis = channelAxisOf({ dataFormat: format });
     const { n, c, h, w } = imageDims(x.shape!, axis);
-    if (c === null) throw new VarscopeError("UNIMPLEMENTED", "normalization needs a known number of channels");
+    if (c === null)
+      throw new VarscopeError("UNIMPLEMENTED", "normalization needs a known number of channels");
     const isBlocked = x.layout === "nchwc";
     const id = isBlocked ? x.id : this.layouts.nchw(x, axis);
     return { id, blocked: isBlocked, batch: n, channels: c, size: [h, w] };
@@ -302,7 +373,9 @@ export class Nn implements OnnxNn {
 
   private fromImage(id: string, like: Value, format: DataFormat, image: norm.Image): Value {
     const axis = channelAxisOf({ dataFormat: format });
-    return image.blocked ? this.layouts.blocked(id, like.shape!, axis) : this.layouts.channelsFirst(id, like.shape, axis);
+    return image.blocked
+      ? this.layouts.blocked(id, like.shape!, axis)
+      : this.layouts.channelsFirst(id, like.shape, axis);
   }
 
   private nhwc(x: Value, axis: 1 | 3): string {

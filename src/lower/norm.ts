@@ -72,7 +72,13 @@ const reciprocalDeviation = (e: Emitter, variance: string, epsilon: number): str
   e.emit("Reciprocal", [e.emit("Sqrt", [e.emit("Add", [variance, e.filled(epsilon, [])])])]);
 
 /** y, mean and population variance of a batch. */
-export function train(e: Emitter, x: Image, scale: string, offset: string, epsilon: number): { y: string; mean: string; variance: string } {
+export function train(
+  e: Emitter,
+  x: Image,
+  scale: string,
+  offset: string,
+  epsilon: number,
+): { y: string; mean: string; variance: string } {
   const mean = channelMean(e, x);
   const c = centred(e, x, mean);
   const variance = e.emit("Div", [channelDot(e, c, c), countPerChannel(e, x)]);
@@ -81,7 +87,15 @@ export function train(e: Emitter, x: Image, scale: string, offset: string, epsil
 }
 
 /** scale * (x - mean) / sqrt(variance + epsilon) + offset. */
-export function infer(e: Emitter, x: Image, scale: string, offset: string, mean: string, variance: string, epsilon: number): string {
+export function infer(
+  e: Emitter,
+  x: Image,
+  scale: string,
+  offset: string,
+  mean: string,
+  variance: string,
+  epsilon: number,
+): string {
   const factor = e.emit("Mul", [scale, reciprocalDeviation(e, variance, epsilon)]);
   return channelAffine(e, x, factor, e.emit("Sub", [offset, e.emit("Mul", [mean, factor])]));
 }

@@ -3,7 +3,6 @@
  * names; images are [N,C,H,W] names.
  */
 
-
 import type { Emitter } from "./emitter.ts";
 import { type Geometry, windowAttrs } from "./geometry.ts";
 
@@ -15,7 +14,14 @@ const flat = (g: Geometry) => ({
 });
 
 /** Gradient for the image: ConvTranspose, or at stride 1 a Conv with flipped filters. */
-export function inputGrad(e: Emitter, filter: string, filterShape: readonly number[], dy: string, g: Geometry, groups: number): string {
+export function inputGrad(
+  e: Emitter,
+  filter: string,
+  filterShape: readonly number[],
+  dy: string,
+  g: Geometry,
+  groups: number,
+): string {
   if (groups === 1 && g.strides[0] === 1 && g.strides[1] === 1) {
     const pads = [0, 1].map((i) => (g.kernel[i]! - 1) * g.dilations[i]! - g.before[i]!);
     const ends = [0, 1].map((i) => g.size[i]! + (g.kernel[i]! - 1) * g.dilations[i]! - g.out[i]! - pads[i]!);
@@ -50,13 +56,21 @@ export function flipped(e: Emitter, filter: string, filterShape: readonly number
  *
  * @param x - NHWC @param dy - NHWC @returns HWIO
  */
-export function filterGrad(e: Emitter, x: string, dy: string, filterShape: readonly number[], g: Geometry, groups: number): string {
+export function filterGrad(
+  e: Emitter,
+  x: string,
+  dy: string,
+  filterShape: readonly number[],
+  g: Geometry,
+  groups: number,
+): string {
   const [kh, kw, i, o] = filterShape as [number, number, number, number];
   const padded = padImage(e, x, g);
   const taps: string[] = [];
   for (let y = 0; y < kh; y++) {
     for (let z = 0; z < kw; z++) {
-      const part = kh * kw === 1 && g.strides[0] === 1 && g.strides[1] === 1 ? padded : tapSlice(e, padded, g, y, z);
+      const part =
+        kh * kw === 1 && g.strides[0] === 1 && g.strides[1] === 1 ? padded : tapSlice(e, padded, g, y, z);
       taps.push(groups === 1 ? outer(e, part, dy, i, o) : groupedOuter(e, part, dy, i, o, groups));
     }
   }
@@ -84,7 +98,10 @@ function groupedOuter(e: Emitter, x: string, dy: string, i: number, o: number, g
 /** NHWC image padded with zeros, enough for every tap. */
 export function padImage(e: Emitter, x: string, g: Geometry): string {
   const after = [0, 1].map((i) =>
-    Math.max(0, (g.out[i]! - 1) * g.strides[i]! + (g.kernel[i]! - 1) * g.dilations[i]! + 1 - g.size[i]! - g.before[i]!),
+    Math.max(
+      0,
+      (g.out[i]! - 1) * g.strides[i]! + (g.kernel[i]! - 1) * g.dilations[i]! + 1 - g.size[i]! - g.before[i]!,
+    ),
   );
   if (g.before.every((p) => p === 0) && after.every((p) => p === 0)) return x;
   return e.emit("Pad", [x, e.ints([0, g.before[0], g.before[1], 0, 0, after[0]!, after[1]!, 0])]);
@@ -96,13 +113,29 @@ export function depthwiseWeights(e: Emitter, filter: string, shape: readonly num
   return e.reshape(e.transpose(filter, [2, 3, 0, 1]), [c * m, 1, kh, kw]);
 }
 
-export function depthwiseInputGrad(e: Emitter, filter: string, shape: readonly number[], dy: string, g: Geometry): string {
+export function depthwiseInputGrad(
+  e: Emitter,
+  filter: string,
+  shape: readonly number[],
+  dy: string,
+  g: Geometry,
+): string {
   const weights = depthwiseWeights(e, filter, shape);
-  return e.emit("ConvTranspose", [dy, weights], { ...flat(g), group: shape[2]!, output_padding: outputPadding(g) });
+  return e.emit("ConvTranspose", [dy, weights], {
+    ...flat(g),
+    group: shape[2]!,
+    output_padding: outputPadding(g),
+  });
 }
 
 /** From NHWC images: for each tap the sum over positions of shifted image times dy. @returns HWCM */
-export function depthwiseFilterGrad(e: Emitter, x: string, dy: string, shape: readonly number[], g: Geometry): string {
+export function depthwiseFilterGrad(
+  e: Emitter,
+  x: string,
+  dy: string,
+  shape: readonly number[],
+  g: Geometry,
+): string {
   const [kh, kw, c, m] = shape as [number, number, number, number];
   const padded = padImage(e, x, g);
   const grads = e.reshape(dy, [-1, c, m]);
@@ -117,7 +150,13 @@ export function depthwiseFilterGrad(e: Emitter, x: string, dy: string, shape: re
 }
 
 /** Forward convolution; with unknown image size the padding is ONNX's to compute. */
-export function conv(e: Emitter, x: string, weights: string, window: Parameters<typeof windowAttrs>[0], g: Geometry | null, group: number): string {
+export function conv(
+  e: Emitter,
+  x: string,
+  weights: string,
+  window: Parameters<typeof windowAttrs>[0],
+  g: Geometry | null,
+  group: number,
+): string {
   return e.emit("Conv", [x, weights], { ...windowAttrs(window, g), group });
 }
-

@@ -27,26 +27,56 @@ export const isHalving = (g: Geometry): boolean =>
  * Gradient of 2x2 max pooling, blocked. First the row of the maximum, then its column: a mask is 1 where the first of the two is smaller,
  * made in one pass by a depthwise convolution (pooled minus first) with a step behind it; so ties go to the first, as in TensorFlow.
  */
-export function maxPoolGradHalving(e: Emitter, x: string, y: string, dy: string, channels: number, g: Geometry, block: number): string {
+export function maxPoolGradHalving(
+  e: Emitter,
+  x: string,
+  y: string,
+  dy: string,
+  channels: number,
+  g: Geometry,
+  block: number,
+): string {
   const [h, w] = g.out;
   const blocks = channels / block;
-  const columns = e.emit("MaxPool", [x], { kernel_shape: [1, 2], strides: [1, 2], pads: [0, 0, 0, 0], dilations: [1, 1] }, NCHWC);
+  const columns = e.emit(
+    "MaxPool",
+    [x],
+    { kernel_shape: [1, 2], strides: [1, 2], pads: [0, 0, 0, 0], dilations: [1, 1] },
+    NCHWC,
+  );
   const below = isSecond(e, columns, y, channels, [2, 1], block);
   const second = e.emit("Mul", [dy, below]);
   const first = e.emit("Sub", [dy, second]);
-  const rows = e.concat([first, second].map((p) => e.reshape(p, [0, blocks, h, w * block])), 3);
+  const rows = e.concat(
+    [first, second].map((p) => e.reshape(p, [0, blocks, h, w * block])),
+    3,
+  );
   const tall = e.reshape(rows, [0, channels, 2 * h, w]);
   const right = isSecond(e, x, columns, channels, [1, 2], block);
   const rightPart = e.emit("Mul", [tall, right]);
   const leftPart = e.emit("Sub", [tall, rightPart]);
-  const both = e.concat([leftPart, rightPart].map((p) => e.reshape(p, [0, blocks * 2 * h, w, block])), 3);
+  const both = e.concat(
+    [leftPart, rightPart].map((p) => e.reshape(p, [0, blocks * 2 * h, w, block])),
+    3,
+  );
   return e.reshape(both, [0, channels, 2 * h, 2 * w]);
 }
 
 /** 1 where the maximum of a pair is not its first element. */
-function isSecond(e: Emitter, x: string, max: string, channels: number, window: readonly [number, number], block: number): string {
+function isSecond(
+  e: Emitter,
+  x: string,
+  max: string,
+  channels: number,
+  window: readonly [number, number],
+  block: number,
+): string {
   // -first + max, then the step: one node.
-  const pick = e.constant({ dtype: "float32", shape: [channels, 1, ...window], data: pairWeights(channels, block) });
+  const pick = e.constant({
+    dtype: "float32",
+    shape: [channels, 1, ...window],
+    data: pairWeights(channels, block),
+  });
   const attrs = {
     kernel_shape: [...window],
     strides: [...window],
@@ -69,14 +99,32 @@ export function maxPoolGradPlain(e: Emitter, x: string, dy: string, g: Geometry)
   const [, indices] = e.emitMany("MaxPool", [x], plainWindow(g), 2);
   const size = e.emit("ReduceProd", [e.emit("Shape", [x])], { keepdims: 1 });
   const zeros = e.emit("ConstantOfShape", [size]);
-  const flat = e.emit("ScatterElements", [zeros, e.reshape(indices!, [-1]), e.reshape(dy, [-1])], { axis: 0, reduction: "add" });
+  const flat = e.emit("ScatterElements", [zeros, e.reshape(indices!, [-1]), e.reshape(dy, [-1])], {
+    axis: 0,
+    reduction: "add",
+  });
   return e.emit("Reshape", [flat, e.emit("Shape", [x])]);
 }
 
 /** Gradient of 2x2 average pooling, blocked: every element gets a quarter. */
-export function avgPoolGradHalving(e: Emitter, dy: string, phases: Omit<Phases, "images">, block: number): string {
+export function avgPoolGradHalving(
+  e: Emitter,
+  dy: string,
+  phases: Omit<Phases, "images">,
+  block: number,
+): string {
   const quarter = e.emit("Mul", [dy, e.filled(0.25, [])]);
-  return interleave(e, { ...phases, images: [[quarter, quarter], [quarter, quarter]] }, block)!;
+  return interleave(
+    e,
+    {
+      ...phases,
+      images: [
+        [quarter, quarter],
+        [quarter, quarter],
+      ],
+    },
+    block,
+  )!;
 }
 
 /** Gradient of any average pooling, plain: dy over the number of real elements, spread over its window. */
@@ -84,12 +132,20 @@ export function avgPoolGradPlain(e: Emitter, dy: string, channels: number, g: Ge
   const counts = windowCounts(g);
   const share = counts.every((c) => c === counts[0])
     ? e.filled(1 / counts[0]!, [])
-    : e.constant({ dtype: "float32", shape: [1, 1, ...g.out], data: Float32Array.from(counts, (c) => 1 / c) });
+    : e.constant({
+        dtype: "float32",
+        shape: [1, 1, ...g.out],
+        data: Float32Array.from(counts, (c) => 1 / c),
+      });
   const ones = e.filled(1, [channels, 1, ...g.kernel]);
   const extra = [0, 1].map(
     (i) => g.size[i]! - (g.strides[i]! * (g.out[i]! - 1) + g.kernel[i]! - g.before[i]! - g.after[i]!),
   );
-  return e.emit("ConvTranspose", [e.emit("Mul", [dy, share]), ones], { ...plainWindow(g), group: channels, output_padding: extra });
+  return e.emit("ConvTranspose", [e.emit("Mul", [dy, share]), ones], {
+    ...plainWindow(g),
+    group: channels,
+    output_padding: extra,
+  });
 }
 
 /** Number of image elements in each window. */

@@ -11,7 +11,12 @@ export interface Value extends OnnxValue {
   readonly channelAxis: 1 | 3;
 }
 
-export const plainValue = (id: string, dtype: DType, shape: Shape | null, constant: Tensor | null = null): Value => ({
+export const plainValue = (
+  id: string,
+  dtype: DType,
+  shape: Shape | null,
+  constant: Tensor | null = null,
+): Value => ({
   id,
   dtype,
   shape,
@@ -21,7 +26,10 @@ export const plainValue = (id: string, dtype: DType, shape: Shape | null, consta
 });
 
 /** N, C, H, W of an image of TF's shape, null where unknown. */
-export function imageDims(shape: Shape, channelAxis: 1 | 3): { n: number | null; c: number | null; h: number | null; w: number | null } {
+export function imageDims(
+  shape: Shape,
+  channelAxis: 1 | 3,
+): { n: number | null; c: number | null; h: number | null; w: number | null } {
   const [n, a, b, d] = shape as [number | null, number | null, number | null, number | null];
   return channelAxis === 3 ? { n, h: a, w: b, c: d } : { n, c: a, h: b, w: d };
 }
