@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openCheckpoint, saveCheckpoint } from "../src/formats/checkpoint/index.ts";
+import { openCheckpoint, saveCheckpoint } from "varscope/checkpoint";
 
 const ROUNDS = 7;
 const TENSORS = 16;
