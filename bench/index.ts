@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: ratios against what a user would pick, measured by turns in one run. TensorFlow takes part where VARSCOPE_PYTHON or
- * .venv/bin/python has it; `--no-tfjs` leaves tfjs out, which takes minutes. Prints tables, and writes runs/bench.json.
+ * .venv/bin/python has it; `--no-tfjs` leaves tfjs out, which takes two minutes. Prints tables, and writes runs/bench.json.
  */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
@@ -122,7 +122,7 @@ async function compare(
   const peers: Record<string, number | string> = {};
   if (tfjs) {
     for (const backend of ["cpu", "wasm"] as const) {
-      const r = await tfjsTimes(model, kind, backend, 20_000);
+      const r = await tfjsTimes(model, kind, backend, 5000);
       peers[backend] = "ms" in r ? r.ms : r.error;
     }
   }

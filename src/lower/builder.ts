@@ -131,7 +131,8 @@ export class Builder implements Onnx {
 
   /** `x` as it can meet an image in the image's layout: of the same shape, a scalar, or a vector along the channels. */
   private beside(x: Value, image: Value): Part | null {
-    if (x.layout === image.layout && sameDims(x.shape!, image.shape!)) return { id: x.id, kind: "image" };
+    if (x.layout === image.layout && x.channelAxis === image.channelAxis && sameDims(x.shape!, image.shape!))
+      return { id: x.id, kind: "image" };
     if (isStatic(x.shape) && x.shape.every((d) => d === 1) && x.shape.length <= 4)
       return { id: this.plain(x), kind: "scalar" };
     if (x.shape !== null && sameDims(x.shape, image.shape!)) {
@@ -226,7 +227,7 @@ export class Builder implements Onnx {
     if (shape.filter((d) => d === null).length > 1) {
       throw new VarscopeError("UNIMPLEMENTED", "reshape to a shape with more than one unknown dim");
     }
-    if (x.layout === "plain" && isStatic(shape) && sameShape(x.shape, shape)) return x;
+    if (isStatic(shape) && sameShape(x.shape, shape)) return x; // in whatever layout
     const id = this.emitter.emit("Reshape", [this.plain(x), this.emitter.ints(shape.map((d) => d ?? -1))], {
       allowzero: 1,
     });

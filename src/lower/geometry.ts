@@ -69,3 +69,13 @@ export function windowAttrs(
   if (window.padding === "EXPLICIT") return { ...common, pads: [...window.pads] };
   return { ...common, auto_pad: window.padding === "SAME" ? "SAME_UPPER" : "VALID" };
 }
+
+/** Groups of a convolution: one where the image's channels are unknown. */
+export const groupsOf = (channels: number | null, filterChannels: number): number =>
+  channels === null ? 1 : channels / filterChannels;
+
+/** TF's shape of an image with `c` channels whose height and width are the geometry's. */
+export function outShape(axis: 1 | 3, n: number | null, c: number | null, g: Geometry | null): Shape {
+  const [h, w] = g === null ? [null, null] : g.out;
+  return axis === 3 ? [n, h, w, c] : [n, c, h, w];
+}

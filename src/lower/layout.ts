@@ -46,9 +46,9 @@ export class Layouts {
 
   /** Memory [N,C,H,W]; TF's shape stays. `channelAxis` says where TF's shape has the channels. */
   nchw(x: Value, channelAxis: 1 | 3): string {
-    if (x.layout === "nchw") return x.id;
     if (channelAxis === 1) return this.plain(x).id;
-    if (x.layout === "nchwc" && x.dtype === "float32") {
+    if (x.layout === "nchw") return x.id;
+    if (x.layout === "nchwc" && x.channelAxis === 3 && x.dtype === "float32") {
       const { c, h, w } = imageDims(x.shape!, 3);
       if (h === 1 && w === 1) return x.id;
       return this.emitter.emit("ReorderOutput", [x.id], { channels: c!, channels_last: 0 }, NCHWC);
@@ -61,7 +61,8 @@ export class Layouts {
 
   /** Memory blocked; only where `fits`. */
   nchwc(x: Value, channelAxis: 1 | 3): string {
-    if (x.layout === "nchwc") return x.id;
+    if (x.layout === "nchwc" && x.channelAxis === channelAxis) return x.id;
+    if (x.layout === "nchwc") return this.nchwc(this.plain(x), channelAxis);
     const e = this.emitter;
     const { c, h, w } = imageDims(x.shape!, channelAxis);
     if (x.dtype !== "float32") {

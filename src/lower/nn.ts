@@ -7,7 +7,7 @@ import { isStatic, type Shape, VarscopeError } from "../base/index.ts";
 import type { DataFormat, OnnxNn, OnnxValue, Window } from "../graph/index.ts";
 import * as blocked from "./blocked-conv.ts";
 import { type Emitter, NCHWC } from "./emitter.ts";
-import { channelAxisOf, type Geometry, geometry, geometryOrNull, windowAttrs } from "./geometry.ts";
+import { channelAxisOf, geometry, geometryOrNull, groupsOf, outShape, windowAttrs } from "./geometry.ts";
 import type { Layouts } from "./layout.ts";
 import * as norm from "./norm.ts";
 import * as plain from "./plain-conv.ts";
@@ -41,8 +41,8 @@ export class Nn implements OnnxNn {
     const { n, c } = imageDims(x.shape!, axis);
     const shape = this.filterShape(filter);
     const g = geometryOrNull(window, x.shape!);
-    const out = this.outShape(x.shape!, axis, n, shape[3]!, g);
-    const groups = this.groups(c, shape[2]!, 1);
+    const out = outShape(axis, n, shape[3]!, g);
+    const groups = groupsOf(c, shape[2]!);
     if (g !== null && groups === 1 && this.layouts.fits(shape[3]!)) {
       const block = this.layouts.block!;
       if (this.layouts.fits(c)) {
@@ -65,7 +65,7 @@ export class Nn implements OnnxNn {
     const g = geometry(window, imageShape);
     const shape = this.filterShape(filter);
     const { n, c } = imageDims(imageShape, axis);
-    const groups = this.groups(c, shape[2]!, 1);
+    const groups = groupsOf(c, shape[2]!);
     if (groups === 1 && this.layouts.fits(c) && this.layouts.fits(shape[3]!)) {
       const block = this.layouts.block!;
       const blockedDy = this.layouts.nchwc(dy, axis);
@@ -115,7 +115,7 @@ export class Nn implements OnnxNn {
         return plainValue(id, "float32", filterShape);
       }
     }
-    const groups = this.groups(c, i, 1);
+    const groups = groupsOf(c, i);
     const id = plain.filterGrad(this.e, this.nhwc(x, axis), this.nhwc(dy, axis), filterShape, g, groups);
     return plainValue(id, "float32", filterShape);
   }
@@ -126,7 +126,7 @@ export class Nn implements OnnxNn {
     const shape = this.filterShape(filter);
     const g = geometryOrNull(window, x.shape!);
     const { n } = imageDims(x.shape!, axis);
-    const out = this.outShape(x.shape!, axis, n, shape[2]! * shape[3]!, g);
+    const out = outShape(axis, n, shape[2]! * shape[3]!, g);
     if (g !== null && shape[3] === 1 && this.layouts.fits(shape[2]!)) {
       const id = blocked.depthwise(
         this.e,
@@ -200,9 +200,9 @@ export class Nn implements OnnxNn {
     const axis = channelAxisOf(window);
     const { n, c } = imageDims(x.shape!, axis);
     const g = geometryOrNull(window, x.shape!);
-    const out = this.outShape(x.shape!, axis, n, c, g);
+    const out = outShape(axis, n, c, g);
     const attrs = { ...windowAttrs(window, g), ...extra };
-    if (g !== null && this.layouts.fits(c) && x.layout === "nchwc") {
+    if (g !== null && this.layouts.fits(c) && x.layout === "nchwc" && x.channelAxis === axis) {
       return this.layouts.blocked(this.e.emit(type, [x.id], attrs, NCHWC), out, axis);
     }
     return this.layouts.channelsFirst(this.e.emit(type, [this.layouts.nchw(x, axis)], attrs), out, axis);
@@ -366,7 +366,7 @@ export class Nn implements OnnxNn {
     const { n, c, h, w } = imageDims(x.shape!, axis);
     if (c === null)
       throw new VarscopeError("UNIMPLEMENTED", "normalization needs a known number of channels");
-    const isBlocked = x.layout === "nchwc";
+    const isBlocked = x.layout === "nchwc" && x.channelAxis === axis;
     const id = isBlocked ? x.id : this.layouts.nchw(x, axis);
     return { id, blocked: isBlocked, batch: n, channels: c, size: [h, w] };
   }
@@ -390,14 +390,5 @@ export class Nn implements OnnxNn {
   private filterShape(filter: OnnxValue): readonly number[] {
     if (isStatic(filter.shape)) return filter.shape;
     throw new VarscopeError("UNIMPLEMENTED", "a convolution needs a filter of known shape");
-  }
-
-  private groups(channels: number | null, filterChannels: number, fallback: number): number {
-    return channels === null ? fallback : channels / filterChannels;
-  }
-
-  private outShape(shape: Shape, axis: 1 | 3, n: number | null, c: number | null, g: Geometry | null): Shape {
-    const [h, w] = g === null ? [null, null] : g.out;
-    return axis === 3 ? [n, h, w, c] : [n, c, h, w];
   }
 }

@@ -142,7 +142,7 @@ export function lowerReduce(
   shape: Shape | null,
 ): OnnxValue {
   const list = planAxes(onnx, x, axes);
-  if (Array.isArray(list) && list.length === 0 && type !== "ReduceL2") return onnx.map("Identity", [x]);
+  if (Array.isArray(list) && list.length === 0 && type !== "ReduceL2") return x;
   const input = Array.isArray(list) ? onnx.ints(list) : (list as OnnxValue);
   return onnx.add(type, [x, input], { keepdims: keepDims ? 1 : 0, noop_with_empty_axes: 1 }, { shape });
 }
