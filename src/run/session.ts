@@ -1,7 +1,7 @@
 /** @file Session: runs fetches and targets of one graph and owns the values of its variables. Start at `Session.run`. */
 
 import { loadRuntime } from "#ort";
-import { type Shape, type Tensor, VarscopeError } from "../base/index.ts";
+import { type Shape, sameShape, type Tensor, VarscopeError } from "../base/index.ts";
 import type { CheckpointFiles, Graph, HostContext, Operation, Output } from "../graph/index.ts";
 import { analyse } from "./analysis.ts";
 import { checkpointFiles } from "./files.ts";
@@ -170,12 +170,19 @@ export class Session {
       (fed, baked) => this.compile(request, pruned(), fed, baked),
       this.variables,
     );
-    if ([...plan.analysis.probes].every(([variable, had]) => this.variables.has(variable) === had))
-      return plan;
-    // The plan answered "has it a value?" for good, and the answer has changed.
+    if (this.stillHolds(plan)) return plan;
     this.families.delete(key);
     await family.release();
     return this.planFor(request, pruned, key, feeds);
+  }
+
+  /** Whether variables are as the plan took them: with or without a value, and of the same shapes. */
+  private stillHolds({ analysis }: Plan): boolean {
+    for (const [variable, had] of analysis.probes) if (this.variables.has(variable) !== had) return false;
+    return analysis.reads.every((slot) => {
+      const value = this.variables.get(slot.key!);
+      return value === null || sameShape(value.shape, slot.spec.shape);
+    });
   }
 
   private async compile(
