@@ -15,8 +15,6 @@ interface ControlFrame {
   readonly ops: readonly Operation[];
   /** ops made inside the frame: an op that reads one of them depends on `ops` already */
   readonly seen: Set<Operation>;
-  /** whether frames further out still count */
-  readonly clears: boolean;
 }
 
 /** A TensorFlow graph. Graphs share nothing. */
@@ -98,7 +96,7 @@ export class Graph {
       );
       // TensorFlow marks them so, and its files say it. @see python/framework/ops.py "control_dependencies"
       for (const op of added) op.setAttr("_has_manual_control_dependencies", true);
-      this.controlStack = [...outer, { ops: [...added], seen: new Set<Operation>(), clears: false }];
+      this.controlStack = [...outer, { ops: [...added], seen: new Set<Operation>() }];
     }
     try {
       return body();

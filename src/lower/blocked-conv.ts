@@ -5,7 +5,7 @@
  */
 
 import { type Emitter, NCHWC } from "./emitter.ts";
-import type { Geometry } from "./geometry.ts";
+import { backwardPads, type Geometry } from "./geometry.ts";
 import { flipped } from "./plain-conv.ts";
 
 const windowOf = (g: Geometry) => ({
@@ -84,11 +84,10 @@ export function inputGradStride1(
   g: Geometry,
   block: number,
 ): string | null {
-  const before = [0, 1].map((i) => (g.kernel[i]! - 1) * g.dilations[i]! - g.before[i]!);
-  const after = [0, 1].map((i) => g.size[i]! + (g.kernel[i]! - 1) * g.dilations[i]! - g.out[i]! - before[i]!);
-  if (g.strides.some((s) => s !== 1) || [...before, ...after].some((p) => p < 0)) return null;
+  const pads = backwardPads(g);
+  if (pads === null) return null;
   const weights = swappedWeights(e, flipped(e, filter, shape), shape, block);
-  return e.emit("Conv", [dy, weights], { ...windowOf(g), pads: [...before, ...after], group: 1 }, NCHWC);
+  return e.emit("Conv", [dy, weights], { ...windowOf(g), pads, group: 1 }, NCHWC);
 }
 
 interface AxisPhase {
@@ -197,7 +196,7 @@ export function filterGrad(
   block: number,
 ): string {
   const [kh, kw, i, o] = shape as [number, number, number, number];
-  const inner = i < block ? i : block;
+  const inner = Math.min(i, block);
   const outer = i / inner;
   const [h, w] = g.size;
   const padded = padColumns(e, x, g, batch * outer * h, inner);
@@ -309,16 +308,10 @@ export function depthwiseInputGrad(
   g: Geometry,
   block: number,
 ): string | null {
-  const before = [0, 1].map((i) => (g.kernel[i]! - 1) * g.dilations[i]! - g.before[i]!);
-  const after = [0, 1].map((i) => g.size[i]! + (g.kernel[i]! - 1) * g.dilations[i]! - g.out[i]! - before[i]!);
-  if (g.strides.some((s) => s !== 1) || [...before, ...after].some((p) => p < 0)) return null;
+  const pads = backwardPads(g);
+  if (pads === null) return null;
   const weights = depthwiseWeights(e, flipped(e, filter, shape), shape, block);
-  return e.emit(
-    "Conv",
-    [dy, weights],
-    { ...windowOf(g), pads: [...before, ...after], group: shape[2]! },
-    NCHWC,
-  );
+  return e.emit("Conv", [dy, weights], { ...windowOf(g), pads, group: shape[2]! }, NCHWC);
 }
 
 /** Depthwise gradient for the filter: every image and channel is a group of its own, then a sum over the batch. @returns HWC1 */

@@ -70,6 +70,16 @@ export function windowAttrs(
   return { ...common, auto_pad: window.padding === "SAME" ? "SAME_UPPER" : "VALID" };
 }
 
+/** Pads under which a convolution of dy with the flipped filter is the gradient for the image; null where strides or pads forbid it. */
+export function backwardPads(g: Geometry): readonly number[] | null {
+  if (g.strides.some((s) => s !== 1)) return null;
+  const reach = g.kernel.map((k, i) => (k - 1) * g.dilations[i]!);
+  const before = reach.map((r, i) => r - g.before[i]!);
+  const after = reach.map((r, i) => g.size[i]! + r - g.out[i]! - before[i]!);
+  const pads = [...before, ...after];
+  return pads.some((p) => p < 0) ? null : pads;
+}
+
 /** Groups of a convolution: one where the image's channels are unknown. */
 export const groupsOf = (channels: number | null, filterChannels: number): number =>
   channels === null ? 1 : channels / filterChannels;

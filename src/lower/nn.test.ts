@@ -100,10 +100,6 @@ const CONVS: ConvCase[] = [
 ];
 
 describe("the blocked recipes equal the plain ones", () => {
-  test("this machine's runtime has blocked kernels, or there is nothing to compare", () => {
-    expect([null, 8, 16]).toContain(runtime.block);
-  });
-
   for (const c of CONVS) {
     const name = JSON.stringify(c);
     const win = window(c.k, c.s, c.padding, c.d);

@@ -4,7 +4,7 @@
  */
 
 import type { Emitter } from "./emitter.ts";
-import { type Geometry, windowAttrs } from "./geometry.ts";
+import { backwardPads, type Geometry, windowAttrs } from "./geometry.ts";
 
 const flat = (g: Geometry) => ({
   kernel_shape: [...g.kernel],
@@ -22,13 +22,10 @@ export function inputGrad(
   g: Geometry,
   groups: number,
 ): string {
-  if (groups === 1 && g.strides[0] === 1 && g.strides[1] === 1) {
-    const pads = [0, 1].map((i) => (g.kernel[i]! - 1) * g.dilations[i]! - g.before[i]!);
-    const ends = [0, 1].map((i) => g.size[i]! + (g.kernel[i]! - 1) * g.dilations[i]! - g.out[i]! - pads[i]!);
-    if ([...pads, ...ends].every((p) => p >= 0)) {
-      const w = e.transpose(flipped(e, filter, filterShape), [2, 3, 0, 1]);
-      return e.emit("Conv", [dy, w], { ...flat(g), strides: [1, 1], pads: [...pads, ...ends] });
-    }
+  const pads = groups === 1 ? backwardPads(g) : null;
+  if (pads !== null) {
+    const flippedWeights = e.transpose(flipped(e, filter, filterShape), [2, 3, 0, 1]);
+    return e.emit("Conv", [dy, flippedWeights], { ...flat(g), pads });
   }
   const w = e.transpose(filter, [3, 2, 0, 1]);
   return e.emit("ConvTranspose", [dy, w], { ...flat(g), group: groups, output_padding: outputPadding(g) });

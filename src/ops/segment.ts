@@ -18,30 +18,9 @@ import { segmentSum as sumSegments } from "./kernels/gather.ts";
 import { outShape } from "./onnx-facts.ts";
 import * as pieces from "./pieces.ts";
 import { scatterRowNodes } from "./scatter-onnx.ts";
+import { NUMBER_TYPES } from "./signatures.ts";
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
-
-const NUMBERS = [
-  "float32",
-  "float64",
-  "int32",
-  "uint8",
-  "int16",
-  "int8",
-  "complex64",
-  "int64",
-  "qint8",
-  "quint8",
-  "qint32",
-  "bfloat16",
-  "qint16",
-  "quint16",
-  "uint16",
-  "complex128",
-  "float16",
-  "uint32",
-  "uint64",
-] as const;
 
 /** Dtypes that ONNX Runtime's ScatterElements adds up. */
 const SUMMABLE = new Set<DType>(["float32", "float64", "int32", "int64"]);
@@ -60,7 +39,7 @@ export const UnsortedSegmentSum = defineOp("UnsortedSegmentSum", {
   inputs: { data: "T", segment_ids: "Tindices", num_segments: "Tnumsegments" },
   outputs: { output: "T" },
   attrs: {
-    T: attr.type(...NUMBERS),
+    T: attr.type(...NUMBER_TYPES),
     Tindices: attr.type("int16", "int32", "int64"),
     Tnumsegments: attr.typeOr("int32", "int32", "int64"),
   },
@@ -160,7 +139,7 @@ function checkSorted(ids: readonly number[]): void {
 export const SegmentSum = defineOp("SegmentSum", {
   inputs: { data: "T", segment_ids: "Tindices" },
   outputs: { output: "T" },
-  attrs: { T: attr.type(...NUMBERS), Tindices: attr.type("int32", "int64") },
+  attrs: { T: attr.type(...NUMBER_TYPES), Tindices: attr.type("int32", "int64") },
   infer: ({ data, segment_ids }) => {
     if (segment_ids.shape !== null && segment_ids.shape.length !== 1) {
       throw invalid(`Shape must be rank 1 but is rank ${segment_ids.shape.length}`);

@@ -19,6 +19,7 @@ import { broadcastTo } from "./kernels/pick.ts";
 import { outShape } from "./onnx-facts.ts";
 import { reduceGradient } from "./operators.ts";
 import * as pieces from "./pieces.ts";
+import { NUMBER_TYPES } from "./signatures.ts";
 
 const isTrue = (x: ReturnType<typeof getElement>): boolean =>
   Array.isArray(x) ? x[0] !== 0 || x[1] !== 0 : typeof x === "bigint" ? x !== 0n : Number(x) !== 0;
@@ -28,29 +29,7 @@ export const Where = defineOp("Where", {
   inputs: { input: "T" },
   outputs: { index: "int64" },
   attrs: {
-    T: attr.typeOr(
-      "bool",
-      "float32",
-      "float64",
-      "int32",
-      "uint8",
-      "int16",
-      "int8",
-      "complex64",
-      "int64",
-      "qint8",
-      "quint8",
-      "qint32",
-      "bfloat16",
-      "qint16",
-      "quint16",
-      "uint16",
-      "complex128",
-      "float16",
-      "uint32",
-      "uint64",
-      "bool",
-    ),
+    T: attr.typeOr("bool", ...NUMBER_TYPES, "bool"),
   },
   infer: ({ input }) => [{ shape: [null, input.shape?.length ?? null] }],
   grad: () => [null],

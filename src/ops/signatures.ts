@@ -9,6 +9,28 @@ export const COMPLEX = ["complex64", "complex128"] as const;
 export const INTS = ["int8", "int16", "int32", "int64"] as const;
 export const UINTS = ["uint8", "uint16", "uint32", "uint64"] as const;
 export const QUANTIZED = ["qint8", "quint8", "qint32", "qint16", "quint16"] as const;
+/** TensorFlow's numbertype, in its order. */
+export const NUMBER_TYPES: DType[] = [
+  "float32",
+  "float64",
+  "int32",
+  "uint8",
+  "int16",
+  "int8",
+  "complex64",
+  "int64",
+  "qint8",
+  "quint8",
+  "qint32",
+  "bfloat16",
+  "qint16",
+  "quint16",
+  "uint16",
+  "complex128",
+  "float16",
+  "uint32",
+  "uint64",
+];
 
 type TypeAttrs = { readonly T: AttrSpec<DType> };
 const typeAttrs = (dtypes: readonly DType[]): TypeAttrs => ({ T: attr.type(...dtypes) });

@@ -18,7 +18,8 @@ import { type RowUpdate, scatterRows } from "./kernels/accumulate.ts";
 import { gatherAlong, gatherNd } from "./kernels/gather.ts";
 import { movable } from "./onnx-facts.ts";
 import { scatterRowNodes } from "./scatter-onnx.ts";
-import { handleOf, NUMBER_TYPES, variableShape } from "./state.ts";
+import { NUMBER_TYPES } from "./signatures.ts";
+import { handleOf, variableShape } from "./state.ts";
 
 const IS_REF = absent("its output is the variable after the update, which the session holds");
 const NO_GRADIENT = absent("TensorFlow registers none");

@@ -27,33 +27,11 @@ import {
 } from "../graph/index.ts";
 import { addTo } from "./kernels/accumulate.ts";
 import { movable } from "./onnx-facts.ts";
+import { NUMBER_TYPES } from "./signatures.ts";
 
 const HELD = absent("the session holds the variable");
 const IS_REF = absent("its output is the variable after the update, which the session holds");
 const NO_GRADIENT = absent("TensorFlow registers none");
-
-/** TensorFlow's numbertype, in its order. */
-export const NUMBER_TYPES: DType[] = [
-  "float32",
-  "float64",
-  "int32",
-  "uint8",
-  "int16",
-  "int8",
-  "complex64",
-  "int64",
-  "qint8",
-  "quint8",
-  "qint32",
-  "bfloat16",
-  "qint16",
-  "quint16",
-  "uint16",
-  "complex128",
-  "float16",
-  "uint32",
-  "uint64",
-];
 
 /** Dtypes that ONNX Runtime's Add and Sub take on the CPU. */
 const ADDABLE: ReadonlySet<DType> = new Set<DType>(["float32", "float64", "int32", "int64"]);

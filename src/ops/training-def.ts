@@ -27,7 +27,8 @@ import {
 } from "../graph/index.ts";
 import { copyOf, rowsOf } from "./kernels/accumulate.ts";
 import type { Step } from "./kernels/optimizer-steps.ts";
-import { handleOf, NUMBER_TYPES } from "./state.ts";
+import { NUMBER_TYPES } from "./signatures.ts";
+import { handleOf } from "./state.ts";
 import { fromCalc, hostCalc, isCalculable, onnxCalc, toCalc } from "./training-calc.ts";
 
 const IS_REF = absent("its output is the variable after the update, which the session holds");

@@ -64,14 +64,6 @@ export class VariableStore {
     });
   }
 
-  delete(key: string): void {
-    this.cells.delete(key);
-  }
-
-  keys(): IterableIterator<string> {
-    return this.cells.keys();
-  }
-
   clear(): void {
     this.cells.clear();
   }

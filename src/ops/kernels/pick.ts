@@ -1,16 +1,6 @@
 /** @file Data movement: every element of the result is an element of a source, or a filler. Start at `pickAlong`. */
 
-import {
-  getElement,
-  isComplex,
-  isStatic,
-  type Shape,
-  setElement,
-  sizeOf,
-  stridesOf,
-  type Tensor,
-  zeros,
-} from "../../base/index.ts";
+import { isComplex, sizeOf, stridesOf, type Tensor, zeros } from "../../base/index.ts";
 
 /** Source index that means the filler. */
 export const NOTHING = -1;
@@ -87,12 +77,4 @@ export function broadcastTo(t: Tensor, shape: readonly number[]): Tensor {
 /** A tensor of one value. */
 export function filled(value: Tensor, shape: readonly number[]): Tensor {
   return pick(value, shape, new Int32Array(sizeOf(shape)));
-}
-
-/** Dims of a static shape. */
-export const staticDims = (shape: Shape | null): readonly number[] | null => (isStatic(shape) ? shape : null);
-
-/** Tensors one behind the other, along their first axis of a common shape: for `Pack` and `Concat` after transposition. */
-export function copyInto(out: Tensor, from: Tensor, targets: ArrayLike<number>): void {
-  for (let i = 0; i < targets.length; i++) setElement(out, targets[i]!, getElement(from, i));
 }
