@@ -1,5 +1,6 @@
 /** @file Values and errors: dtypes, shapes, tensors, half floats. Imports nothing. Start at tensor.ts. */
 
+export { type Box, copyRegion, flatStart, intersect, overlap, runOf, wholeBox } from "./box.ts";
 export { combineCrc, crc32c, maskCrc, unmaskCrc } from "./crc32c.ts";
 export {
   DTYPES,
@@ -54,3 +55,4 @@ export {
   toNumbers,
   zeros,
 } from "./tensor.ts";
+export { compareText } from "./text.ts";

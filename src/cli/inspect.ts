@@ -3,7 +3,7 @@
 import { formatShape } from "../base/index.ts";
 import type { GraphFacts, TensorFact } from "../edit/graph-facts.ts";
 import { type Inspection, inspect, type VariableFacts } from "../edit/inspect.ts";
-import { ROLES, roleOf } from "../edit/roles.ts";
+import { ROLES, roleOf } from "../formats/collection/index.ts";
 import { formatJson } from "./json.ts";
 import {
   type Column,

@@ -11,8 +11,8 @@ import {
   tensor,
   VarscopeError,
 } from "../base/index.ts";
-import { nearestNames } from "../edit/nearest.ts";
 import type { GraphFile } from "../edit/open-graph.ts";
+import { nearestNames } from "../formats/collection/index.ts";
 import type { Graph, Operation, Output } from "../graph/index.ts";
 import type { SignatureDef, TensorInfo } from "../proto/index.ts";
 import { readNpy } from "../wire/index.ts";

@@ -5,11 +5,11 @@
 
 import { type DType, type Shape, type Tensor, VarscopeError } from "../base/index.ts";
 import { openCheckpoint } from "../formats/checkpoint/index.ts";
+import type { Format } from "../formats/collection/index.ts";
+import { nearestNames } from "../formats/collection/index.ts";
 import { compareBytes } from "../wire/index.ts";
 import { type Located, locate } from "./locate.ts";
-import { nearestNames } from "./nearest.ts";
 import type { GraphFile } from "./open-graph.ts";
-import type { Format } from "./recognise.ts";
 
 /** A variable without its values. */
 export interface ContainedVariable {

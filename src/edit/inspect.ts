@@ -1,10 +1,10 @@
 /** @file What is inside a container: variables with role and layer, totals, the graph's face. Start at `inspect`. */
 
 import { type DType, type Shape, sizeOrNull, VarscopeError } from "../base/index.ts";
+import type { Format } from "../formats/collection/index.ts";
+import { type Role, roleOf } from "../formats/collection/index.ts";
 import { type Container, openContainer } from "./container.ts";
 import type { GraphFacts } from "./graph-facts.ts";
-import type { Format } from "./recognise.ts";
-import { type Role, roleOf } from "./roles.ts";
 import { type Stats, statsOf } from "./stats.ts";
 
 export interface InspectOptions {

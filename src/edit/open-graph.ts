@@ -14,6 +14,7 @@ import {
   VarscopeError,
 } from "../base/index.ts";
 import { openCheckpoint } from "../formats/checkpoint/index.ts";
+import { roleOf } from "../formats/collection/index.ts";
 import { parseGraphDef, readGraphDef } from "../formats/graph-def/index.ts";
 import {
   type MetaGraph,
@@ -25,7 +26,6 @@ import type { Graph, Operation } from "../graph/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
 import { locate } from "./locate.ts";
 import { type FileKind, recognise } from "./recognise.ts";
-import { roleOf } from "./roles.ts";
 
 /** A graph with what its file says about it. */
 export interface GraphFile {

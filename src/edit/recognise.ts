@@ -5,22 +5,7 @@
  */
 
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-
-/** What a container of variables or graphs can be, as `inspect` spells it. */
-export type Format =
-  | "checkpoint-v1"
-  | "checkpoint-v2"
-  | "checkpoint-object"
-  | "saved-model"
-  | "graph-def"
-  | "meta-graph"
-  | "keras-v3"
-  | "keras-weights"
-  | "keras-h5"
-  | "npz"
-  | "safetensors"
-  | "tflite"
-  | "onnx";
+import type { Format } from "../formats/collection/index.ts";
 
 /** What a single file is: a container, in binary or as text; a table (an index, or a V1 checkpoint); a state file; one array. */
 export type FileKind = Format | "graph-def-text" | "meta-graph-text" | "table" | "state" | "npy" | "hdf5";

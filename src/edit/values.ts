@@ -2,9 +2,9 @@
 
 import { formatShape, isCompatible, type Tensor, VarscopeError } from "../base/index.ts";
 import { type Checkpoint, formatSliceSpec, openCheckpoint } from "../formats/checkpoint/index.ts";
+import { nearestNames } from "../formats/collection/index.ts";
 import type { VariableRecord } from "../formats/meta-graph/index.ts";
 import type { Graph, Operation } from "../graph/index.ts";
-import { nearestNames } from "./nearest.ts";
 
 /** Where a variable lies in a checkpoint. */
 export interface StoredAt {

@@ -9,9 +9,11 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import * as path from "node:path";
 import { type ErrorCode, crc32c as portableCrc32c, VarscopeError } from "../base/index.ts";
+import type { Files } from "./files.ts";
 import { needRange, type Source } from "./source.ts";
 import { type Chunks, gathered, joinParts, type Staged, type WriteOptions } from "./stage.ts";
 
+export { type Files, heldFiles } from "./files.ts";
 export { bytesSource, type Source } from "./source.ts";
 export type { Chunks, Staged, WriteOptions } from "./stage.ts";
 export { blobSource, type HttpOptions, httpSource } from "./web-source.ts";
@@ -219,6 +221,9 @@ export const modifiedSeconds = (file: string): Promise<number> =>
 /** Names in a folder, sorted. @throws VarscopeError NOT_FOUND - there is no such folder */
 export const listDir = (folder: string): Promise<string[]> =>
   guarded(folder, async () => (await fs.promises.readdir(folder)).sort());
+
+/** The files of this machine. */
+export const diskFiles: Files = { source: fileSource, exists, isDir, list: listDir };
 
 /** Makes a folder and those above it; an existing one is fine. */
 export const makeDir = async (folder: string): Promise<void> => {

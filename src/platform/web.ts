@@ -4,11 +4,13 @@
  */
 
 import { VarscopeError } from "../base/index.ts";
+import type { Files } from "./files.ts";
 import type { Source } from "./source.ts";
 import { type Chunks, joinParts, type Staged, type WriteOptions } from "./stage.ts";
 import { httpSource } from "./web-source.ts";
 
 export { crc32c } from "../base/index.ts";
+export { type Files, heldFiles } from "./files.ts";
 export { bytesSource, type Source } from "./source.ts";
 export type { Chunks, Staged, WriteOptions } from "./stage.ts";
 export { blobSource, type HttpOptions, httpSource } from "./web-source.ts";
@@ -72,6 +74,9 @@ export const exists = (file: string): Promise<boolean> =>
 
 /** An address is never a folder. */
 export const isDir = async (_file: string): Promise<boolean> => false;
+
+/** Files at addresses. */
+export const diskFiles: Files = { source: fileSource, exists, isDir, list: listDir };
 
 export const basename = (file: string): string => file.slice(file.lastIndexOf("/") + 1);
 export const dirname = (file: string): string => {

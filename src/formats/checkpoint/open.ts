@@ -1,11 +1,10 @@
 /** @file Reading a V2 checkpoint: the index at once, a tensor when it is asked for. Start at `openCheckpoint`. */
 
 import { exists, fileSource, type Source } from "#platform";
-import { type DType, formatShape, type Tensor, VarscopeError } from "../../base/index.ts";
+import { type Box, type DType, formatShape, type Tensor, VarscopeError } from "../../base/index.ts";
 import { type BundleIndex, type IndexEntry, readIndex } from "./bundle.ts";
 import { dataFile, indexFile, locateCheckpoint, pendingFile } from "./files.ts";
-import { type Box, boxOfSlice } from "./region.ts";
-import { parseSliceSpec, type TensorSlice } from "./slice.ts";
+import { boxOfSlice, parseSliceSpec, type TensorSlice } from "./slice.ts";
 import { type ReadOptions, readAll, readEntry, readRegion, type ShardOf } from "./values.ts";
 
 /** A tensor of a checkpoint, without its values. */

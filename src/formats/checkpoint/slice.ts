@@ -1,6 +1,6 @@
 /** @file Parts of a partitioned tensor: the spec '10 4 0,4:0,4', and the index key of a part. Start at `parseSliceSpec`. */
 
-import { VarscopeError } from "../../base/index.ts";
+import { type Box, VarscopeError } from "../../base/index.ts";
 
 /** One dimension of a part; a null length is the whole dimension. */
 export interface Extent {
@@ -63,6 +63,12 @@ export const formatSliceSpec = ({ fullShape, slice }: SliceSpec): string =>
 /** Shape of the part `slice` of a tensor of shape `fullShape`. */
 export const sliceShape = (fullShape: readonly number[], slice: TensorSlice): number[] =>
   slice.map(({ length }, axis) => length ?? fullShape[axis]!);
+
+/** The box of a part. */
+export const boxOfSlice = (shape: readonly number[], slice: TensorSlice): Box => ({
+  start: slice.map((extent) => extent.start),
+  size: sliceShape(shape, slice),
+});
 
 /** Whether the part is the whole. */
 export const isWhole = (fullShape: readonly number[], slice: TensorSlice): boolean =>

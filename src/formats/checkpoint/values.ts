@@ -3,19 +3,25 @@
 import { crc32c, type Source } from "#platform";
 import {
   allocate,
+  type Box,
   bytesOf,
+  copyRegion,
   DTYPES,
   type DType,
   formatShape,
   fromData,
+  intersect,
   maskCrc,
+  overlap,
+  runOf,
   sizeOf,
   type Tensor,
   unmaskCrc,
   VarscopeError,
+  wholeBox,
 } from "../../base/index.ts";
 import type { IndexEntry, Part, Stored } from "./bundle.ts";
-import { type Box, boxOfSlice, copyRegion, intersect, overlap, runOf, wholeBox } from "./region.ts";
+import { boxOfSlice } from "./slice.ts";
 import { readStrings } from "./strings.ts";
 
 /** The source of a shard's file. */

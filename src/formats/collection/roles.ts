@@ -4,7 +4,7 @@
  * @see TensorFlow python/training/slot_creator.py (slots are named `<variable>/<optimizer>`); python/training/moving_averages.py
  */
 
-import { type Shape, sameShape } from "../base/index.ts";
+import { type Shape, sameShape } from "../../base/index.ts";
 
 /** What a variable is for. */
 export const ROLES = [

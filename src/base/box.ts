@@ -1,7 +1,7 @@
-/** @file Copying a box of one array into another. Start at `copyRegion`. */
+/** @file Boxes of arrays, and copying a box of one array into another. Start at `copyRegion`. */
 
-import { stridesOf, type TensorData } from "../../base/index.ts";
-import { sliceShape, type TensorSlice } from "./slice.ts";
+import { stridesOf } from "./shape.ts";
+import type { TensorData } from "./tensor.ts";
 
 /** A box of an array: first index and count of each axis. */
 export interface Box {
@@ -11,12 +11,6 @@ export interface Box {
 
 /** All of an array. */
 export const wholeBox = (shape: readonly number[]): Box => ({ start: shape.map(() => 0), size: shape });
-
-/** The box of a slice. */
-export const boxOfSlice = (shape: readonly number[], slice: TensorSlice): Box => ({
-  start: slice.map((extent) => extent.start),
-  size: sliceShape(shape, slice),
-});
 
 /** Whether two boxes share an element. */
 export function overlap(a: Box, b: Box): boolean {
@@ -45,7 +39,8 @@ export function runOf(outer: Box, inner: Box): number {
   return flatStart(outer, inner);
 }
 
-function flatStart(outer: Box, inner: Box): number {
+/** First flat element of the box `inner` in the box `outer`. */
+export function flatStart(outer: Box, inner: Box): number {
   const strides = stridesOf(outer.size);
   return inner.start.reduce((at, s, axis) => at + (s - outer.start[axis]!) * strides[axis]!, 0);
 }
