@@ -1,72 +1,91 @@
-/** @file What a path means: a checkpoint's prefix, or a file with what is in it. Start at `locate`. */
+/** @file What a path means: a checkpoint's prefix, a SavedModel's folder, or a file with what is in it. Start at `locate`. */
 
-import { basename, dirname, exists, fileSource, isDir, joinPath, readFile } from "#platform";
+import { basename, diskFiles, dirname, type Files, joinPath } from "#platform";
 import { VarscopeError } from "../base/index.ts";
 import { latestCheckpoint, locateCheckpoint } from "../formats/checkpoint/index.ts";
-import { type FileKind, recognise } from "./recognise.ts";
+import { type FileKind, recogniseSource } from "./recognise.ts";
 
-/** A path that was understood: `prefix` of a checkpoint, or else the `file`, what it is, and its bytes where they were needed. */
+/** A path that was understood. */
 export interface Located {
+  /** the file; of a V2 checkpoint its prefix, of a SavedModel its folder */
   readonly file: string;
+  /** null: a file that is nothing known here */
   readonly kind: FileKind | null;
-  readonly prefix: string | null;
-  readonly bytes: Uint8Array | null;
 }
 
-const atPrefix = (prefix: string): Located => ({ file: prefix, kind: "checkpoint-v2", prefix, bytes: null });
+const atPrefix = (prefix: string): Located => ({ file: prefix, kind: "checkpoint-v2" });
+const INDEX = /\.index$/;
 const DATA = /\.data-\d{5,}-of-\d{5,}$/;
+const SAVED_MODEL = ["saved_model.pb", "saved_model.pbtxt"];
 
 /**
  * Finds out what `path` is. Names decide nothing but which files belong together.
  *
- * @throws VarscopeError NOT_FOUND - nothing is there; UNIMPLEMENTED - a container that varscope does not read yet
+ * @throws VarscopeError NOT_FOUND - nothing is there
  */
-export async function locate(path: string): Promise<Located> {
-  if (await isDir(path)) return inFolder(path);
-  if (!(await exists(path))) {
-    return atPrefix(await locateCheckpoint(path)); // a prefix; or it says what is missing
-  }
-  const prefix = path.replace(DATA, "");
-  if (prefix !== path && (await exists(`${prefix}.index`))) return atPrefix(prefix);
-  if (await isTable(path)) return tableAt(path);
-  const bytes = await readFile(path);
-  const kind = recognise(bytes);
-  if (kind === "state") {
-    const latest = await latestCheckpoint(dirname(path), basename(path));
-    if (latest !== null) return atPrefix(latest);
-    throw new VarscopeError("NOT_FOUND", "the checkpoint that this state file names is not there", {
-      at: path,
-      hint: "give the prefix of another checkpoint",
-    });
-  }
-  if (kind === null && (await exists(`${path}.index`))) return atPrefix(path);
-  return { file: path, kind, prefix: null, bytes };
+export async function locate(path: string, files: Files = diskFiles): Promise<Located> {
+  if (await files.isDir(path)) return inFolder(path, files);
+  if (!(await files.exists(path))) return absent(path, files);
+  if (INDEX.test(path)) return atPrefix(path.replace(INDEX, ""));
+  if (DATA.test(path) && (await files.exists(path.replace(DATA, ".index")))) return atPrefix(path.replace(DATA, ""));
+  const kind = await kindOf(path, files);
+  if (kind === "table") return { file: path, kind: "checkpoint-v1" };
+  if (kind === "state") return atState(path, files);
+  if (kind === "saved-model" || kind === "saved-model-text") return { file: dirname(path), kind: "saved-model" };
+  if (kind === null && (await files.exists(`${path}.index`))) return atPrefix(path);
+  return { file: path, kind };
 }
 
-async function inFolder(path: string): Promise<Located> {
-  for (const name of ["saved_model.pb", "saved_model.pbtxt"]) {
-    const file = joinPath(path, name);
-    if (await exists(file)) return { file, kind: "saved-model", prefix: null, bytes: null };
-  }
-  return atPrefix(await locateCheckpoint(path));
-}
-
-/** Bytes of a LevelDB table's footer. */
-const FOOTER_BYTES = 48;
-
-/** Whether a file ends as an index does: large checkpoints of V1 are tables too, and are not read whole to know it. */
-async function isTable(path: string): Promise<boolean> {
-  const source = fileSource(path);
+/** What a file is, by its bytes. @throws VarscopeError NOT_FOUND - there is no such file */
+export async function kindOf(file: string, files: Files = diskFiles): Promise<FileKind | null> {
+  const source = files.source(file);
   try {
-    const size = await source.size();
-    if (size < FOOTER_BYTES) return false;
-    return recognise(await source.read(size - FOOTER_BYTES, FOOTER_BYTES)) === "table";
+    return await recogniseSource(source);
   } finally {
-    await source.close();
+    if (files === diskFiles) await source.close();
   }
 }
 
-function tableAt(path: string): Located {
-  if (path.endsWith(".index")) return atPrefix(path.slice(0, -".index".length));
-  return { file: path, kind: "checkpoint-v1", prefix: null, bytes: null };
+/** A checkpoint's prefix, or the pattern of a V1 checkpoint's shards. */
+async function absent(path: string, files: Files): Promise<Located> {
+  if (/[?*]/.test(basename(path))) return { file: path, kind: "checkpoint-v1" };
+  if (!(await files.exists(`${path}.index`))) {
+    const start = `${basename(path)}-`;
+    const beside = await files.list(dirname(path)).catch(() => []);
+    const shard = beside.find((name) => name.startsWith(start) && /^\d{5}-of-\d{5}$/.test(name.slice(start.length)));
+    if (shard !== undefined) return { file: joinPath(dirname(path), shard), kind: "checkpoint-v1" };
+  }
+  return atPrefix(await locateCheckpoint(path, files)); // or it says what is missing
+}
+
+async function atState(path: string, files: Files): Promise<Located> {
+  const latest = await latestCheckpoint(dirname(path), basename(path), files);
+  if (latest !== null) return locate(latest, files);
+  throw new VarscopeError("NOT_FOUND", "the checkpoint that this state file names is not there", {
+    at: path,
+    hint: "give the prefix of another checkpoint",
+  });
+}
+
+/** Files of a folder that are looked at, where it is no checkpoint's and no SavedModel's. */
+const MOST_FILES = 100;
+
+async function inFolder(path: string, files: Files): Promise<Located> {
+  for (const name of SAVED_MODEL) {
+    if (await files.exists(joinPath(path, name))) return { file: path, kind: "saved-model" };
+  }
+  const latest = await latestCheckpoint(path, "checkpoint", files);
+  if (latest !== null) return locate(latest, files);
+  const names = await files.list(path);
+  if (!names.some((name) => INDEX.test(name))) {
+    const known: Located[] = [];
+    for (const name of names.slice(0, MOST_FILES)) {
+      const file = joinPath(path, name);
+      if (await files.isDir(file)) continue;
+      const kind = await kindOf(file, files);
+      if (kind !== null && kind !== "state" && kind !== "npy") known.push({ file, kind });
+    }
+    if (known.length === 1) return known[0]!.kind === "table" ? { file: known[0]!.file, kind: "checkpoint-v1" } : known[0]!;
+  }
+  return atPrefix(await locateCheckpoint(path, files));
 }

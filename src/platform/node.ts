@@ -16,7 +16,7 @@ import { type Chunks, gathered, joinParts, type Staged, type WriteOptions } from
 export { type Files, heldFiles } from "./files.ts";
 export { bytesSource, type Source } from "./source.ts";
 export type { Chunks, Staged, WriteOptions } from "./stage.ts";
-export { blobSource, type HttpOptions, httpSource } from "./web-source.ts";
+export { blobSource, type HttpOptions, httpFiles, httpSource } from "./web-source.ts";
 
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ENOENT: "NOT_FOUND",

@@ -1,6 +1,7 @@
 /** @file Sources over Blobs and HTTP range requests, in browsers and in Node. Start at `httpSource`. */
 
 import { VarscopeError } from "../base/index.ts";
+import type { Files } from "./files.ts";
 import { needRange, type Source } from "./source.ts";
 
 /** A Blob or File as a source. */
@@ -84,3 +85,22 @@ function lengthOf(response: Response, at: string): number {
   }
   return length;
 }
+
+/** Files of web servers, by address. A server lists no folders, so a container is named by its file or prefix. */
+export const httpFiles = (options: HttpOptions = {}): Files => ({
+  source: (url) => httpSource(url, options),
+  exists: (url) =>
+    httpSource(url, options)
+      .size()
+      .then(
+        () => true,
+        () => false,
+      ),
+  isDir: async () => false,
+  list: async (url) => {
+    throw new VarscopeError("UNIMPLEMENTED", "a web server's folders cannot be listed", {
+      at: url,
+      hint: "give the address of a file, or a checkpoint's prefix",
+    });
+  },
+});

@@ -7,13 +7,13 @@ import { VarscopeError } from "../base/index.ts";
 import type { Files } from "./files.ts";
 import type { Source } from "./source.ts";
 import { type Chunks, joinParts, type Staged, type WriteOptions } from "./stage.ts";
-import { httpSource } from "./web-source.ts";
+import { httpFiles, httpSource } from "./web-source.ts";
 
 export { crc32c } from "../base/index.ts";
 export { type Files, heldFiles } from "./files.ts";
 export { bytesSource, type Source } from "./source.ts";
 export type { Chunks, Staged, WriteOptions } from "./stage.ts";
-export { blobSource, type HttpOptions, httpSource } from "./web-source.ts";
+export { blobSource, type HttpOptions, httpFiles, httpSource } from "./web-source.ts";
 
 const refused = (at: string): VarscopeError =>
   new VarscopeError("UNIMPLEMENTED", "a browser has no files", {
@@ -75,8 +75,8 @@ export const exists = (file: string): Promise<boolean> =>
 /** An address is never a folder. */
 export const isDir = async (_file: string): Promise<boolean> => false;
 
-/** Files at addresses. */
-export const diskFiles: Files = { source: fileSource, exists, isDir, list: listDir };
+/** Files at addresses, since a page has no disk. */
+export const diskFiles: Files = httpFiles();
 
 export const basename = (file: string): string => file.slice(file.lastIndexOf("/") + 1);
 export const dirname = (file: string): string => {
