@@ -2,14 +2,16 @@
 
 import { formatShape } from "../base/index.ts";
 import type { GraphFacts, TensorFact } from "../edit/graph-facts.ts";
-import { type Inspection, inspect, type VariableFacts } from "../edit/inspect.ts";
-import { ROLES, roleOf } from "../formats/collection/index.ts";
+import { type Inspection, inspectModel } from "../edit/inspect.ts";
+import { openModel } from "../edit/open-model.ts";
+import { ROLES, type VariableCollection } from "../formats/collection/index.ts";
+import { variableLines } from "./inspect-table.ts";
 import { formatJson } from "./json.ts";
+import { progressOn } from "./progress.ts";
 import {
   type Column,
   formatBytes,
   formatCount,
-  formatNumber,
   formatTable,
   type Row,
   type Streams,
@@ -28,89 +30,47 @@ export interface InspectFlags {
 export async function inspectCommand(
   path: string,
   flags: InspectFlags,
-  { stdout, signal }: Streams,
+  { stdout, stderr, signal }: Streams,
 ): Promise<void> {
   const { stats = false, filter } = flags;
-  const found = await inspect(path, { stats, ...(filter && { filter }), ...(signal && { signal }) });
-  if (flags.json) {
-    stdout.write(`${formatJson(found, 2)}\n`);
-    return;
+  const progress = progressOn(stderr, "reading");
+  const model = await openModel(path);
+  try {
+    const options = {
+      stats,
+      onProgress: progress.report,
+      ...(filter && { filter }),
+      ...(signal && { signal }),
+    };
+    const found = await inspectModel(model, options).finally(progress.end);
+    const text = flags.json
+      ? `${formatJson(found, 2)}\n`
+      : await inspectionText(model, found, flags, styleFor(stdout));
+    stdout.write(text);
+  } finally {
+    await model.close();
   }
-  const style = styleFor(stdout);
+}
+
+async function inspectionText(
+  model: VariableCollection,
+  found: Inspection,
+  flags: InspectFlags,
+  style: Style,
+): Promise<string> {
   const lines = [`${style.bold(found.format)}  ${found.path}`, totalsLine(found), ""];
-  if (found.variables.length > 0) lines.push(...variableLines(found, flags.slots ?? false, style), "");
+  if (found.variables.length > 0) {
+    lines.push(...(await variableLines(model, found, flags.slots ?? false, style)), "");
+  }
   lines.push(...roleLines(found, style));
   if (found.graph !== undefined) lines.push("", ...graphLines(found.graph, style));
-  stdout.write(`${lines.join("\n").trimEnd()}\n`);
+  return `${lines.join("\n").trimEnd()}\n`;
 }
 
 const plural = (n: number, what: string): string => `${formatCount(n)} ${what}${n === 1 ? "" : "s"}`;
 
 const totalsLine = ({ totals }: Inspection): string =>
-  `${plural(totals.tensors, "tensor")}, ${plural(totals.parameters, "element")}, ${formatBytes(totals.bytes)}`;
-
-const COLUMNS: readonly Column[] = [
-  { title: "variable" },
-  { title: "role" },
-  { title: "dtype" },
-  { title: "shape" },
-  { title: "elements", right: true },
-  { title: "bytes", right: true },
-  { title: "min", right: true },
-  { title: "max", right: true },
-  { title: "mean", right: true },
-  { title: "std", right: true },
-  { title: "zeros", right: true },
-  { title: "nan", right: true },
-  { title: "inf", right: true },
-  { title: "slots" },
-];
-
-/** Variables under the name of their layer; slots and shadows beside their variable, or with lines of their own. */
-function variableLines({ variables }: Inspection, showSlots: boolean, style: Style): string[] {
-  const byName = new Map(variables.map((v) => [v.name, v]));
-  const ownerOf = (v: VariableFacts): string | undefined =>
-    v.role === "slot" || v.role === "ema"
-      ? roleOf(v.name, v.shape, (n) => byName.get(n)?.shape).of
-      : undefined;
-  const slots = new Map<string, string[]>();
-  const rows: VariableFacts[] = [];
-  for (const v of variables) {
-    const owner = ownerOf(v);
-    if (showSlots || owner === undefined || !byName.has(owner)) rows.push(v);
-    else slots.set(owner, [...(slots.get(owner) ?? []), v.name.slice(v.name.lastIndexOf("/") + 1)]);
-  }
-  const layers = new Map<string, VariableFacts[]>();
-  for (const v of rows) layers.set(v.layer, [...(layers.get(v.layer) ?? []), v]);
-  const lines: Row[] = [];
-  for (const layer of [...layers.keys()].sort(COLLATOR.compare)) {
-    lines.push(style.bold(layer === "" ? "(no layer)" : layer));
-    const inOrder = layers.get(layer)!.sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
-    lines.push(...inOrder.map((v) => variableRow(v, layer, slots.get(v.name) ?? [])));
-  }
-  return formatTable(COLUMNS, lines, style);
-}
-
-/** conv2 before conv10. */
-const COLLATOR = new Intl.Collator("en", { numeric: true });
-
-function variableRow(v: VariableFacts, layer: string, slots: readonly string[]): string[] {
-  const name = layer !== "" && v.name.startsWith(`${layer}/`) ? v.name.slice(layer.length + 1) : v.name;
-  const elements =
-    v.shape?.reduce<number | null>((n, d) => (n === null || d === null ? null : n * d), 1) ?? null;
-  const { stats: s } = v;
-  return [
-    `  ${name}`,
-    v.role,
-    v.dtype,
-    formatShape(v.shape),
-    elements === null ? "?" : formatCount(elements),
-    formatCount(v.bytes),
-    ...(s === undefined ? ["", "", "", ""] : [s.min, s.max, s.mean, s.std].map(formatNumber)),
-    ...(s === undefined ? ["", "", ""] : [s.zeros, s.nan, s.inf].map(formatCount)),
-    slots.join(", "),
-  ];
-}
+  `${plural(totals.tensors, "tensor")}, ${plural(totals.parameters, "element")}, ${plural(totals.modelParameters, "parameter")} of the model, ${formatBytes(totals.bytes)}`;
 
 function roleLines({ variables, totals }: Inspection, style: Style): string[] {
   if (variables.length === 0) return [];
@@ -124,14 +84,26 @@ function roleLines({ variables, totals }: Inspection, style: Style): string[] {
     const bytes = mine.reduce((sum, v) => sum + v.bytes, 0);
     return [dtype, formatCount(mine.length), formatCount(n), formatCount(bytes)];
   });
+  const scopes = Object.entries(totals.byScope);
+  const byScope = scopes
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, MOST_SCOPES)
+    .map(([scope, n]): Row => [`${scope === "" ? "(none)" : scope}`, "", formatCount(n), ""]);
+  const scopeRows: Row[] =
+    scopes.length < 2 ? [] : ["", style.dim("scope"), ...byScope, ...moreRow(scopes.length - MOST_SCOPES)];
   const columns: Column[] = [
     { title: "role, dtype" },
     { title: "tensors", right: true },
     { title: "elements", right: true },
     { title: "bytes", right: true },
   ];
-  return formatTable(columns, [...byRole, "", ...byDtype], style);
+  return formatTable(columns, [...byRole, "", ...byDtype, ...scopeRows], style);
 }
+
+/** Scopes of the largest parts of the model that are shown. */
+const MOST_SCOPES = 12;
+
+const moreRow = (n: number): string[] => (n > 0 ? [`... and ${formatCount(n)} more`] : []);
 
 /** A graph of training has very many ends; these are shown. */
 const MOST_ENDS = 20;

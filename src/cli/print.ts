@@ -2,7 +2,7 @@
 
 import { writeFileAtomic } from "#platform";
 import { formatShape, formatTensor } from "../base/index.ts";
-import { openContainer } from "../edit/container.ts";
+import { openModel } from "../edit/open-model.ts";
 import { writeNpy } from "../wire/index.ts";
 import { refuseExisting } from "./files.ts";
 import { formatJson, tensorToJson } from "./json.ts";
@@ -15,7 +15,7 @@ export interface PrintFlags {
   readonly json?: boolean;
 }
 
-/** Prints a tensor. @throws VarscopeError NOT_FOUND - no such tensor; ALREADY_EXISTS - the .npy is there; and as `openContainer` */
+/** Prints a tensor. @throws VarscopeError NOT_FOUND - no such tensor; ALREADY_EXISTS - the .npy is there; and as `openModel` */
 export async function printCommand(
   path: string,
   given: string,
@@ -23,11 +23,11 @@ export async function printCommand(
   { stdout, signal }: Streams,
 ): Promise<void> {
   if (flags.npy !== undefined) await refuseExisting([flags.npy], flags.force);
-  const container = await openContainer(path);
+  const model = await openModel(path);
   try {
-    const t = await container.read(given, signal ? { signal } : {});
+    const t = await model.read(given, signal ? { signal } : {});
     const { dtype, shape } = t;
-    const name = container.variables.some((v) => v.name === given) ? given : given.replace(/:0$/, "");
+    const { name } = model.find(given);
     if (flags.npy !== undefined) await writeFileAtomic(flags.npy, [writeNpy(t)], signal ? { signal } : {});
     if (flags.json) {
       const where = flags.npy === undefined ? { values: tensorToJson(t) } : { npy: flags.npy };
@@ -38,6 +38,6 @@ export async function printCommand(
     const values = formatTensor(t, flags.all ? { threshold: Number.POSITIVE_INFINITY } : {});
     stdout.write(`${header}\n${flags.npy === undefined ? values : `-> ${flags.npy}`}\n`);
   } finally {
-    await container.close();
+    await model.close();
   }
 }

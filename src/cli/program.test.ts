@@ -44,7 +44,12 @@ describe("inspect", () => {
     async (name) => {
       const found = await json("inspect", join(dir, name));
       expect(found.format).toBe("checkpoint-v2");
-      expect(found.totals).toMatchObject({ tensors: 20, parameters: 4153, bytes: 16616 });
+      expect(found.totals).toMatchObject({
+        tensors: 20,
+        parameters: 4153,
+        modelParameters: 1394,
+        bytes: 16616,
+      });
       expect(found.totals.byRole).toMatchObject({ weight: 1352, "moving-mean": 8, slot: 2758, step: 1 });
     },
   );
@@ -69,21 +74,18 @@ describe("inspect", () => {
     });
   });
 
-  test("shows batch norm's four together, slots beside their variables, numbers right-aligned", async () => {
+  test("shows a batch norm as one row with its health, slots beside, numbers right-aligned", async () => {
     const { out } = await cli("inspect", PREFIX, "--filter", "^conv1/");
-    const rows = out.split("\n").slice(3, 11);
-    expect(rows[0]).toMatch(/^variable +role +dtype +shape +elements +bytes +slots$/);
-    expect(rows.slice(3).map((r) => r.trim().split(/ +/)[0])).toEqual([
-      "conv1/bn",
-      "gamma",
-      "beta",
-      "moving_mean",
-      "moving_variance",
-    ]);
-    expect(rows[4]).toMatch(/Adam, Adam_1$/);
-    expect(new Set(rows.slice(4).map((r) => r.indexOf(" 32") + 3))).toEqual(
-      new Set([rows[0]!.indexOf("bytes") + 5]),
-    );
+    const rows = out.split("\n").slice(3, 8);
+    expect(rows[0]).toMatch(/^variable +role +dtype +shape +elements +bytes +health +slots$/);
+    expect(rows[3]).toBe("conv1/bn");
+    expect(rows[4]).toMatch(/^ {2}gamma beta mean variance +batch norm +float32 +\[8\] +32 +128 +ok +m, v$/);
+    expect(rows[4]!.indexOf(" 128") + 4).toBe(rows[0]!.indexOf("bytes") + 5);
+  });
+
+  test("shows each of a batch norm's variables where numbers are asked", async () => {
+    const { out } = await cli("inspect", PREFIX, "--filter", "^conv1/", "--stats");
+    expect(out).toMatch(/\n {4}moving_variance +moving-variance +float32 .*[▁▂▃▄▅▆▇█]/);
   });
 
   test("shows a MetaGraph's variables, inputs and targets, without values beside it too", async () => {
@@ -112,7 +114,11 @@ describe("inspect", () => {
       err: expect.stringMatching(/^\[INVALID_ARGUMENT\] .*nothing that varscope knows/),
     });
     writeFileSync(join(dir, "some.h5"), Buffer.from("\x89HDF\r\n\x1a\n........", "latin1"));
-    expect((await cli("inspect", join(dir, "some.h5"))).err).toMatch(/^\[UNIMPLEMENTED\] .*this is hdf5/);
+    expect((await cli("inspect", join(dir, "some.h5"))).err).toMatch(/^\[DATA_LOSS\] /);
+    writeFileSync(join(dir, "some.tflite"), Buffer.from("\0\0\0\0TFL3....", "latin1"));
+    expect((await cli("inspect", join(dir, "some.tflite"))).err).toMatch(
+      /^\[UNIMPLEMENTED\] .*this is tflite/,
+    );
     expect((await cli("inspect", join(dir, "nowhere"))).err).toMatch(/^\[NOT_FOUND\] /);
     expect(await cli("inspect", PREFIX, "--filter", "(")).toMatchObject({ code: 2 });
   });

@@ -1,27 +1,37 @@
 /** @file What is inside a container: variables with role and layer, totals, the graph's face. Start at `inspect`. */
 
 import { type DType, type Shape, sizeOrNull, VarscopeError } from "../base/index.ts";
-import type { Format } from "../formats/collection/index.ts";
-import { type Role, roleOf } from "../formats/collection/index.ts";
-import { type Container, openContainer } from "./container.ts";
+import type { Format, Role, VariableEntry } from "../formats/collection/index.ts";
 import type { GraphFacts } from "./graph-facts.ts";
-import { type Stats, statsOf } from "./stats.ts";
+import { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
+import { hasStats, type Stats, streamStats } from "./stats.ts";
 
-export interface InspectOptions {
+export interface InspectOptions extends OpenOptions {
   /** statistics of each tensor, which reads all values: false */
   readonly stats?: boolean;
   /** only variables whose name has this in it */
   readonly filter?: RegExp;
   readonly signal?: AbortSignal;
+  /** told of the bytes of values read so far, and of those to read in all */
+  onProgress?(done: number, all: number): void;
 }
 
 export interface VariableFacts {
   readonly name: string;
+  /** as the container spells it, where that differs */
+  readonly key?: string;
   readonly dtype: DType;
   readonly shape: Shape | null;
   readonly bytes: number;
   readonly role: Role;
   readonly layer: string;
+  /** of slots and shadows: their variable */
+  readonly of?: string;
+  /** of slots: m, v, momentum, ... */
+  readonly slot?: string;
+  readonly optimizer?: string;
+  /** parts of a partitioned variable */
+  readonly parts?: number;
   /** where asked; not of strings */
   readonly stats?: Stats;
 }
@@ -30,11 +40,15 @@ export interface Totals {
   readonly tensors: number;
   /** elements of all tensors */
   readonly parameters: number;
+  /** elements of the model alone: no slots, shadows, counters, strings */
+  readonly modelParameters: number;
   readonly bytes: number;
   /** elements by role */
   readonly byRole: { readonly [role: string]: number };
   /** elements by dtype */
   readonly byDtype: { readonly [dtype: string]: number };
+  /** elements of the model by the first part of their layer's name */
+  readonly byScope: { readonly [scope: string]: number };
 }
 
 /** What `varscope inspect --json` prints. */
@@ -50,51 +64,96 @@ export interface Inspection {
 /**
  * Looks into the container at `path`.
  *
- * @throws VarscopeError as `openContainer`; FAILED_PRECONDITION - statistics of a graph whose values are nowhere
+ * @throws VarscopeError as `openModel`; FAILED_PRECONDITION - statistics of a graph whose values are nowhere
  */
-export async function inspect(path: string, options: InspectOptions = {}): Promise<Inspection> {
-  const container = await openContainer(path);
+export async function inspect(path: Where, options: InspectOptions = {}): Promise<Inspection> {
+  const model = await openModel(path, options);
   try {
-    return await inspectContainer(container, options);
+    return await inspectModel(model, options);
   } finally {
-    await container.close();
+    await model.close();
   }
 }
 
 /** The same of an open container. */
-export async function inspectContainer(
-  container: Container,
-  options: InspectOptions = {},
-): Promise<Inspection> {
-  const { stats = false, filter, signal } = options;
-  const shapes = new Map(container.variables.map((v) => [v.name, v.shape]));
-  const variables: VariableFacts[] = [];
-  for (const { name, dtype, shape, bytes } of container.variables) {
-    if (filter !== undefined && !filter.test(name)) continue;
-    if (signal?.aborted) throw new VarscopeError("CANCELLED", "inspecting was aborted", { at: name });
-    const { role, layer } = roleOf(name, shape, (other) => shapes.get(other));
-    const facts = { name, dtype, shape, bytes, role, layer };
-    const numbers = stats
-      ? statsOf(await container.read(name, signal === undefined ? {} : { signal }))
-      : null;
-    variables.push(numbers === null ? facts : { ...facts, stats: numbers });
-  }
-  const result = { path: container.path, format: container.format, variables, totals: totalsOf(variables) };
-  if (container.graph === null) return result;
+export async function inspectModel(model: Model, options: InspectOptions = {}): Promise<Inspection> {
+  const { stats = false, filter } = options;
+  const chosen = model.variables.filter(({ name }) => filter === undefined || filter.test(name));
+  const numbers = stats ? await statsOfAll(model, chosen, options) : new Map<string, Stats>();
+  const variables = chosen.map((v) => factsOf(v, numbers.get(v.name)));
+  const result = { path: model.path, format: model.format, variables, totals: totalsOf(variables) };
+  const graph = await model.graph();
+  if (graph === null) return result;
   const { graphFacts } = await import("./graph-facts.ts");
-  return { ...result, graph: graphFacts(container.graph) };
+  return { ...result, graph: graphFacts(graph) };
 }
+
+function factsOf({ key, parts, aliases, ...entry }: VariableEntry, stats: Stats | undefined): VariableFacts {
+  return {
+    ...entry,
+    ...(key === entry.name ? {} : { key }),
+    ...(parts === undefined ? {} : { parts: parts.length }),
+    ...(stats === undefined ? {} : { stats }),
+  };
+}
+
+/** Tensors under way at once: while one is counted, others are read. */
+const READERS = 4;
+
+/**
+ * Statistics of variables by name, in one pass each; strings have none.
+ *
+ * @throws VarscopeError CANCELLED; and as `VariableCollection.read`
+ */
+export async function statsOfAll(
+  model: Pick<Model, "stream">,
+  variables: readonly VariableEntry[],
+  { signal, onProgress }: Pick<InspectOptions, "signal" | "onProgress"> = {},
+): Promise<Map<string, Stats>> {
+  const wanted = variables.filter((v) => hasStats(v.dtype));
+  const all = wanted.reduce((n, v) => n + v.bytes, 0);
+  const found = new Map<string, Stats>();
+  let [next, done] = [0, 0];
+  const counted = async function* (v: VariableEntry) {
+    for await (const piece of model.stream(v.name, signal === undefined ? {} : { signal })) {
+      if (signal?.aborted) throw new VarscopeError("CANCELLED", "inspecting was aborted", { at: v.name });
+      yield piece;
+      done += (piece.data as Float32Array).byteLength;
+      onProgress?.(done, all);
+    }
+  };
+  const reader = async (): Promise<void> => {
+    while (next < wanted.length) {
+      const v = wanted[next++]!;
+      found.set(v.name, (await streamStats(v.dtype, counted(v)))!);
+    }
+  };
+  await Promise.all(Array.from({ length: READERS }, reader));
+  return found;
+}
+
+/** Roles whose elements are not the model's. */
+const BESIDE: ReadonlySet<Role> = new Set<Role>(["slot", "ema", "step"]);
 
 function totalsOf(variables: readonly VariableFacts[]): Totals {
   const byRole: Record<string, number> = {};
   const byDtype: Record<string, number> = {};
-  let [parameters, bytes] = [0, 0];
+  const byScope: Record<string, number> = {};
+  let [parameters, modelParameters, bytes] = [0, 0, 0];
   for (const v of variables) {
-    const elements = sizeOrNull(v.shape) ?? 0;
-    parameters += elements;
+    const size = sizeOrNull(v.shape) ?? 0;
+    parameters += size;
     bytes += v.bytes;
-    byRole[v.role] = (byRole[v.role] ?? 0) + elements;
-    byDtype[v.dtype] = (byDtype[v.dtype] ?? 0) + elements;
+    byRole[v.role] = (byRole[v.role] ?? 0) + size;
+    byDtype[v.dtype] = (byDtype[v.dtype] ?? 0) + size;
+    if (!isParameter(v)) continue;
+    modelParameters += size;
+    const scope = v.layer.split("/")[0]!;
+    byScope[scope] = (byScope[scope] ?? 0) + size;
   }
-  return { tensors: variables.length, parameters, bytes, byRole, byDtype };
+  return { tensors: variables.length, parameters, modelParameters, bytes, byRole, byDtype, byScope };
 }
+
+/** Whether a variable is a part of the model, not of its training. */
+export const isParameter = (v: Pick<VariableEntry, "role" | "dtype" | "optimizer">): boolean =>
+  !BESIDE.has(v.role) && v.dtype !== "string" && v.optimizer === undefined;
