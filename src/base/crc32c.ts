@@ -1,16 +1,18 @@
-/** @file CRC-32C in portable JavaScript; `#platform` has the processor's own. Start at `crc32c`. */
+/** @file CRC-32C, and the CRC-32 of zip, in portable JavaScript; `#platform` has the processor's own. Start at `crc32c`. */
 
 const POLYNOMIAL = 0x82f63b78; // Castagnoli, bits reversed. @see RFC 3720, appendix B.4
+const ZIP_POLYNOMIAL = 0xedb88320; // bits reversed. @see RFC 1952, section 8
 const MASK_DELTA = 0xa282ead8; // so that the CRC of data that holds CRCs stays strong. @see TensorFlow lib/hash/crc32c.h
 
 /** Eight tables of 256: table k advances a byte over k more bytes. */
-const TABLES = makeTables();
+const TABLES = makeTables(POLYNOMIAL);
+const ZIP_TABLES = makeTables(ZIP_POLYNOMIAL);
 
-function makeTables(): Uint32Array[] {
+function makeTables(polynomial: number): Uint32Array[] {
   const tables = Array.from({ length: 8 }, () => new Uint32Array(256));
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1;
     tables[0]![byte] = crc;
   }
   for (let k = 1; k < 8; k++) {
@@ -28,8 +30,13 @@ function makeTables(): Uint32Array[] {
  * @param previous - CRC of the bytes before these, to go on from
  * @see Kounavis and Berry 2005, "A Systematic Approach to Building High Performance Software-based CRC Generators"
  */
-export function crc32c(bytes: Uint8Array, previous = 0): number {
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = TABLES;
+export const crc32c = (bytes: Uint8Array, previous = 0): number => crcWith(TABLES, bytes, previous);
+
+/** CRC-32 of `bytes` as zip and gzip have it, going on from `previous`. */
+export const crc32 = (bytes: Uint8Array, previous = 0): number => crcWith(ZIP_TABLES, bytes, previous);
+
+function crcWith(tables: readonly Uint32Array[], bytes: Uint8Array, previous: number): number {
+  const [t0, t1, t2, t3, t4, t5, t6, t7] = tables;
   let crc = ~previous;
   let i = 0;
   for (const end = bytes.length - 7; i < end; i += 8) {

@@ -8,7 +8,12 @@ import * as fs from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import * as path from "node:path";
-import { type ErrorCode, crc32c as portableCrc32c, VarscopeError } from "../base/index.ts";
+import {
+  type ErrorCode,
+  crc32 as portableCrc32,
+  crc32c as portableCrc32c,
+  VarscopeError,
+} from "../base/index.ts";
 import type { Files } from "./files.ts";
 import { needRange, type Source } from "./source.ts";
 import { type Chunks, gathered, joinParts, type Staged, type WriteOptions } from "./stage.ts";
@@ -244,15 +249,15 @@ export const now = (): number => Date.now() / 1000;
 /** Processor cores that this process may use. */
 export const cores = (): number => availableParallelism();
 
-type Crc32c = (bytes: Uint8Array, previous?: number) => number;
+type Crc = (bytes: Uint8Array, previous?: number) => number;
 
-function nativeCrc32c(): Crc32c | undefined {
+function nativeCrcs(): { readonly crc32: Crc; readonly crc32c: Crc } {
   try {
-    return (createRequire(import.meta.url)("@node-rs/crc32") as { crc32c: Crc32c }).crc32c;
+    return createRequire(import.meta.url)("@node-rs/crc32") as { crc32: Crc; crc32c: Crc };
   } catch {
-    return undefined; // no native part for this system: JavaScript computes the same
+    return { crc32: portableCrc32, crc32c: portableCrc32c }; // no native part for this system: JavaScript computes the same
   }
 }
 
-/** CRC-32C of `bytes`, going on from `previous`; by the processor's own instruction where it can. */
-export const crc32c: Crc32c = nativeCrc32c() ?? portableCrc32c;
+/** CRCs of `bytes`, going on from `previous`, by the processor's own instructions where it can: CRC-32C, and the CRC-32 of zip. */
+export const { crc32, crc32c } = nativeCrcs();

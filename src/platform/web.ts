@@ -9,7 +9,7 @@ import type { Source } from "./source.ts";
 import { type Chunks, joinParts, type Staged, type WriteOptions } from "./stage.ts";
 import { httpFiles, httpSource } from "./web-source.ts";
 
-export { crc32c } from "../base/index.ts";
+export { crc32, crc32c } from "../base/index.ts";
 export { type Files, heldFiles } from "./files.ts";
 export { bytesSource, type Source } from "./source.ts";
 export type { Chunks, Staged, WriteOptions } from "./stage.ts";
