@@ -2,12 +2,13 @@
 
 import { formatShape } from "../base/index.ts";
 import type { GraphFacts, TensorFact } from "../edit/graph-facts.ts";
-import { type Inspection, inspectModel } from "../edit/inspect.ts";
+import { chosenOf, type Inspection, inspectModel } from "../edit/inspect.ts";
 import { openModel } from "../edit/open-model.ts";
 import { ROLES, type VariableCollection } from "../formats/collection/index.ts";
 import { variableLines } from "./inspect-table.ts";
 import { formatJson } from "./json.ts";
 import { progressOn } from "./progress.ts";
+import { statsInThreads } from "./stats-pool.ts";
 import {
   type Column,
   formatBytes,
@@ -36,18 +37,16 @@ export async function inspectCommand(
   const progress = progressOn(stderr, "reading");
   const model = await openModel(path);
   try {
-    const options = {
-      stats,
-      onProgress: progress.report,
-      ...(filter && { filter }),
-      ...(signal && { signal }),
-    };
-    const found = await inspectModel(model, options).finally(progress.end);
+    const common = { onProgress: progress.report, ...(filter && { filter }), ...(signal && { signal }) };
+    const numbers = stats ? await statsInThreads(path, chosenOf(model, filter), common) : null;
+    const found = await inspectModel(model, { ...common, stats: numbers ?? stats });
+    progress.end();
     const text = flags.json
       ? `${formatJson(found, 2)}\n`
       : await inspectionText(model, found, flags, styleFor(stdout));
     stdout.write(text);
   } finally {
+    progress.end();
     await model.close();
   }
 }

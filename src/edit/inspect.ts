@@ -7,8 +7,8 @@ import { type Model, type OpenOptions, openModel, type Where } from "./open-mode
 import { hasStats, type Stats, streamStats } from "./stats.ts";
 
 export interface InspectOptions extends OpenOptions {
-  /** statistics of each tensor, which reads all values: false */
-  readonly stats?: boolean;
+  /** statistics of each tensor, which reads all values: false; or the statistics themselves, by name */
+  readonly stats?: boolean | ReadonlyMap<string, Stats>;
   /** only variables whose name has this in it */
   readonly filter?: RegExp;
   readonly signal?: AbortSignal;
@@ -78,8 +78,9 @@ export async function inspect(path: Where, options: InspectOptions = {}): Promis
 /** The same of an open container. */
 export async function inspectModel(model: Model, options: InspectOptions = {}): Promise<Inspection> {
   const { stats = false, filter } = options;
-  const chosen = model.variables.filter(({ name }) => filter === undefined || filter.test(name));
-  const numbers = stats ? await statsOfAll(model, chosen, options) : new Map<string, Stats>();
+  const chosen = chosenOf(model, filter);
+  const computed = stats === true ? await statsOfAll(model, chosen, options) : new Map<string, Stats>();
+  const numbers = typeof stats === "boolean" ? computed : stats;
   const variables = chosen.map((v) => factsOf(v, numbers.get(v.name)));
   const result = { path: model.path, format: model.format, variables, totals: totalsOf(variables) };
   const graph = await model.graph();
@@ -87,6 +88,10 @@ export async function inspectModel(model: Model, options: InspectOptions = {}): 
   const { graphFacts } = await import("./graph-facts.ts");
   return { ...result, graph: graphFacts(graph) };
 }
+
+/** Variables whose name has `filter` in it. */
+export const chosenOf = (model: Pick<Model, "variables">, filter: RegExp | undefined): VariableEntry[] =>
+  model.variables.filter(({ name }) => filter === undefined || filter.test(name));
 
 function factsOf({ key, parts, aliases, ...entry }: VariableEntry, stats: Stats | undefined): VariableFacts {
   return {
