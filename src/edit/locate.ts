@@ -1,6 +1,6 @@
 /** @file What a path means: a checkpoint's prefix, a SavedModel's folder, or a file with what is in it. Start at `locate`. */
 
-import { basename, diskFiles, dirname, type Files, joinPath } from "#platform";
+import { basename, dirname, diskFiles, type Files, joinPath } from "#platform";
 import { VarscopeError } from "../base/index.ts";
 import { latestCheckpoint, locateCheckpoint } from "../formats/checkpoint/index.ts";
 import { type FileKind, recogniseSource } from "./recognise.ts";
@@ -27,11 +27,13 @@ export async function locate(path: string, files: Files = diskFiles): Promise<Lo
   if (await files.isDir(path)) return inFolder(path, files);
   if (!(await files.exists(path))) return absent(path, files);
   if (INDEX.test(path)) return atPrefix(path.replace(INDEX, ""));
-  if (DATA.test(path) && (await files.exists(path.replace(DATA, ".index")))) return atPrefix(path.replace(DATA, ""));
+  if (DATA.test(path) && (await files.exists(path.replace(DATA, ".index"))))
+    return atPrefix(path.replace(DATA, ""));
   const kind = await kindOf(path, files);
   if (kind === "table") return { file: path, kind: "checkpoint-v1" };
   if (kind === "state") return atState(path, files);
-  if (kind === "saved-model" || kind === "saved-model-text") return { file: dirname(path), kind: "saved-model" };
+  if (kind === "saved-model" || kind === "saved-model-text")
+    return { file: dirname(path), kind: "saved-model" };
   if (kind === null && (await files.exists(`${path}.index`))) return atPrefix(path);
   return { file: path, kind };
 }
@@ -52,7 +54,9 @@ async function absent(path: string, files: Files): Promise<Located> {
   if (!(await files.exists(`${path}.index`))) {
     const start = `${basename(path)}-`;
     const beside = await files.list(dirname(path)).catch(() => []);
-    const shard = beside.find((name) => name.startsWith(start) && /^\d{5}-of-\d{5}$/.test(name.slice(start.length)));
+    const shard = beside.find(
+      (name) => name.startsWith(start) && /^\d{5}-of-\d{5}$/.test(name.slice(start.length)),
+    );
     if (shard !== undefined) return { file: joinPath(dirname(path), shard), kind: "checkpoint-v1" };
   }
   return atPrefix(await locateCheckpoint(path, files)); // or it says what is missing
@@ -85,7 +89,8 @@ async function inFolder(path: string, files: Files): Promise<Located> {
       const kind = await kindOf(file, files);
       if (kind !== null && kind !== "state" && kind !== "npy") known.push({ file, kind });
     }
-    if (known.length === 1) return known[0]!.kind === "table" ? { file: known[0]!.file, kind: "checkpoint-v1" } : known[0]!;
+    if (known.length === 1)
+      return known[0]!.kind === "table" ? { file: known[0]!.file, kind: "checkpoint-v1" } : known[0]!;
   }
   return atPrefix(await locateCheckpoint(path, files));
 }

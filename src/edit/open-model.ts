@@ -48,7 +48,8 @@ export async function openModel(where: Where, options: OpenOptions = {}): Promis
 
 function sourceOf(where: Exclude<Where, string>): Source {
   if (where instanceof Uint8Array) return bytesSource(where, "bytes");
-  if (where instanceof Blob) return blobSource(where, where instanceof File && where.name !== "" ? where.name : "blob");
+  if (where instanceof Blob)
+    return blobSource(where, where instanceof File && where.name !== "" ? where.name : "blob");
   return where;
 }
 
@@ -89,5 +90,8 @@ function notReadable(at: string, kind: Located["kind"]): VarscopeError {
       hint: `give ${KNOWN}; it may also be damaged`,
     });
   }
-  return new VarscopeError("UNIMPLEMENTED", `this is ${kind}, which varscope does not read yet`, { at, hint: `give ${KNOWN}` });
+  return new VarscopeError("UNIMPLEMENTED", `this is ${kind}, which varscope does not read yet`, {
+    at,
+    hint: `give ${KNOWN}`,
+  });
 }
