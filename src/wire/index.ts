@@ -4,15 +4,30 @@
  */
 
 export { type NpyOptions, readNpy, writeNpy } from "./npy.ts";
+export { readSnappy } from "./snappy.ts";
 export {
+  type BlockPlace,
+  COMPRESSION,
+  checkTrailer,
   compareBytes,
+  type EntryHead,
+  entriesEnd,
   FOOTER_BYTES,
   type Handle,
   readBlock,
+  readBlockPlaces,
+  readEntryHead,
   readFooter,
+  readOrdered,
   readTable,
   type TableEntry,
   TRAILER_BYTES,
 } from "./table.ts";
-export { shortestSeparator, shortSuccessor, writeTable } from "./table-writer.ts";
+export {
+  shortestSeparator,
+  shortSuccessor,
+  type TableBuilder,
+  tableBuilder,
+  writeTable,
+} from "./table-writer.ts";
 export { pushVarint, readVarint, type Varint, varintLength } from "./varint.ts";

@@ -9,12 +9,14 @@ const BLOCK_BYTES = 262_144;
 /** Every 16th key of a data block is whole. @see lib/io/table_options.h block_restart_interval */
 const RESTART_INTERVAL = 16;
 
-/** One block under construction. */
+/** One block under construction; its entries have left already. */
 interface Block {
   readonly interval: number;
-  readonly parts: Uint8Array[];
   readonly restarts: number[];
+  /** of its entries so far */
   bytes: number;
+  /** of these bytes */
+  crc: number;
   /** keys since the last restart */
   run: number;
   last: Uint8Array;
@@ -22,14 +24,21 @@ interface Block {
 
 const newBlock = (interval: number): Block => ({
   interval,
-  parts: [],
   restarts: [0],
   bytes: 0,
+  crc: 0,
   run: 0,
   last: new Uint8Array(0),
 });
 
-function addEntry(block: Block, key: Uint8Array, value: Uint8Array): void {
+function pass(block: Block, chunk: Uint8Array): Uint8Array {
+  block.bytes += chunk.length;
+  block.crc = crc32c(chunk, block.crc);
+  return chunk;
+}
+
+/** Lengths and key of an entry. */
+function entryHead(block: Block, key: Uint8Array, valueBytes: number): Uint8Array {
   let shared = 0;
   if (block.run < block.interval) {
     const most = Math.min(block.last.length, key.length);
@@ -41,28 +50,23 @@ function addEntry(block: Block, key: Uint8Array, value: Uint8Array): void {
   const lengths: number[] = [];
   pushVarint(lengths, shared);
   pushVarint(lengths, key.length - shared);
-  pushVarint(lengths, value.length);
-  block.parts.push(Uint8Array.from(lengths), key.subarray(shared), value);
-  block.bytes += lengths.length + key.length - shared + value.length;
+  pushVarint(lengths, valueBytes);
+  const head = new Uint8Array(lengths.length + key.length - shared);
+  head.set(lengths);
+  head.set(key.subarray(shared), lengths.length);
   block.run++;
   block.last = key;
+  return pass(block, head);
 }
 
-/** Block with restarts and trailer, uncompressed. */
-function finishBlock(block: Block): Uint8Array {
-  const size = block.bytes + 4 * block.restarts.length + 4;
-  const out = new Uint8Array(size + TRAILER_BYTES);
+/** Restarts and trailer of a block, uncompressed. */
+function blockEnd(block: Block): Uint8Array {
+  const { restarts } = block;
+  const out = new Uint8Array(4 * restarts.length + 4 + TRAILER_BYTES);
   const view = new DataView(out.buffer);
-  let at = 0;
-  for (const part of block.parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  for (const offset of [...block.restarts, block.restarts.length]) {
-    view.setUint32(at, offset, true);
-    at += 4;
-  }
-  view.setUint32(size + 1, maskCrc(crc32c(out.subarray(0, size + 1))), true);
+  for (const [i, offset] of [...restarts, restarts.length].entries()) view.setUint32(4 * i, offset, true);
+  const end = out.length - TRAILER_BYTES;
+  view.setUint32(end + 1, maskCrc(crc32c(out.subarray(0, end + 1), block.crc)), true);
   return out;
 }
 
@@ -96,46 +100,82 @@ function handleBytes({ offset, size }: Handle): Uint8Array {
 }
 
 /**
+ * The bytes of a table one after the other, so that values larger than memory pass through: for each entry `head`, the value's
+ * chunks through `pass`, then `end`; at last `finish`. What they give stands in the file in that order.
+ */
+export interface TableBuilder {
+  /** @throws VarscopeError INVALID_ARGUMENT - a key is not greater than the one before it */
+  head(key: Uint8Array, valueBytes: number): Uint8Array;
+  pass(chunk: Uint8Array): Uint8Array;
+  /** nothing, or the end of a block that is full */
+  end(): Uint8Array;
+  finish(): Uint8Array;
+}
+
+/** A builder of one table. */
+export function tableBuilder(): TableBuilder {
+  const index = newBlock(1);
+  const indexed: Uint8Array[] = []; // its entries
+  let block = newBlock(RESTART_INTERVAL);
+  let start = 0; // of the block
+  let pending: Handle | undefined; // the block before, whose separator needs the next key
+  let last: Uint8Array | undefined;
+  const enter = (key: Uint8Array, handle: Handle): void => {
+    const value = handleBytes(handle);
+    indexed.push(entryHead(index, key, value.length), pass(index, value));
+  };
+  const close = (): Uint8Array => {
+    const end = blockEnd(block);
+    pending = { offset: start, size: block.bytes + end.length - TRAILER_BYTES };
+    start += block.bytes + end.length;
+    block = newBlock(RESTART_INTERVAL);
+    return end;
+  };
+  return {
+    head(key, valueBytes) {
+      if (last !== undefined && compareBytes(last, key) >= 0) {
+        const text = new TextDecoder().decode(key);
+        throw new VarscopeError(
+          "INVALID_ARGUMENT",
+          `table keys must ascend, "${text}" follows a greater one`,
+        );
+      }
+      if (pending !== undefined) enter(shortestSeparator(last!, key), pending);
+      pending = undefined;
+      last = key;
+      return entryHead(block, key, valueBytes);
+    },
+    pass: (chunk) => pass(block, chunk),
+    end: () => (block.bytes + 4 * block.restarts.length + 4 >= BLOCK_BYTES ? close() : new Uint8Array(0)),
+    finish() {
+      const data = block.bytes > 0 ? close() : new Uint8Array(0);
+      if (pending !== undefined) enter(shortSuccessor(last!), pending);
+      const meta = blockEnd(newBlock(RESTART_INTERVAL));
+      const indexEnd = blockEnd(index);
+      const metaSize = meta.length - TRAILER_BYTES;
+      const handles = [
+        ...handleBytes({ offset: start, size: metaSize }),
+        ...handleBytes({ offset: start + meta.length, size: index.bytes + indexEnd.length - TRAILER_BYTES }),
+      ];
+      const footer = new Uint8Array(FOOTER_BYTES);
+      footer.set(handles);
+      footer.set(MAGIC, FOOTER_BYTES - 8);
+      return joined([data, meta, ...indexed, indexEnd, footer]);
+    },
+  };
+}
+
+/**
  * A table of `entries`, whose keys must ascend bytewise.
  *
  * @throws VarscopeError INVALID_ARGUMENT - a key is not greater than the one before it
  */
 export function writeTable(entries: Iterable<TableEntry>): Uint8Array {
+  const builder = tableBuilder();
   const written: Uint8Array[] = [];
-  let offset = 0;
-  const put = (block: Block): Handle => {
-    const bytes = finishBlock(block);
-    const handle = { offset, size: bytes.length - TRAILER_BYTES };
-    written.push(bytes);
-    offset += bytes.length;
-    return handle;
-  };
-  const index = newBlock(1);
-  let block = newBlock(RESTART_INTERVAL);
-  let pending: Handle | undefined; // the block before, whose separator needs the next key
-  let last: Uint8Array | undefined;
-  for (const { key, value } of entries) {
-    if (last !== undefined && compareBytes(last, key) >= 0) {
-      const text = new TextDecoder().decode(key);
-      throw new VarscopeError("INVALID_ARGUMENT", `table keys must ascend, "${text}" follows a greater one`);
-    }
-    if (pending !== undefined) addEntry(index, shortestSeparator(last!, key), handleBytes(pending));
-    pending = undefined;
-    addEntry(block, key, value);
-    last = key;
-    if (block.bytes + 4 * block.restarts.length + 4 >= BLOCK_BYTES) {
-      pending = put(block);
-      block = newBlock(RESTART_INTERVAL);
-    }
-  }
-  if (block.bytes > 0) pending = put(block);
-  const meta = put(newBlock(RESTART_INTERVAL));
-  if (pending !== undefined) addEntry(index, shortSuccessor(last!), handleBytes(pending));
-  const footer = new Uint8Array(FOOTER_BYTES);
-  const handles = [...handleBytes(meta), ...handleBytes(put(index))];
-  footer.set(handles);
-  footer.set(MAGIC, FOOTER_BYTES - 8);
-  return joined([...written, footer]);
+  for (const { key, value } of entries)
+    written.push(builder.head(key, value.length), builder.pass(value), builder.end());
+  return joined([...written, builder.finish()]);
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
