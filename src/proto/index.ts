@@ -105,6 +105,16 @@ export {
   TensorInfoSchema,
 } from "./meta-graph.gen.ts";
 export {
+  type SavedSlice,
+  type SavedSliceMeta,
+  SavedSliceMetaSchema,
+  SavedSliceSchema,
+  type SavedTensorSliceMeta,
+  SavedTensorSliceMetaSchema,
+  type SavedTensorSlices,
+  SavedTensorSlicesSchema,
+} from "./saved-slices.gen.ts";
+export {
   type ResourceHandleProto,
   type ResourceHandleProto_DtypeAndShape,
   ResourceHandleProto_DtypeAndShapeSchema,
@@ -124,6 +134,26 @@ export {
   type VersionDef,
   VersionDefSchema,
 } from "./tensor.gen.ts";
+export {
+  type RegisteredSaver,
+  RegisteredSaverSchema,
+  type SavedObject,
+  type SavedObjectGraph,
+  SavedObjectGraphSchema,
+  SavedObjectSchema,
+  type SavedVariable,
+  SavedVariableSchema,
+  type TrackableObjectGraph,
+  type TrackableObjectGraph_TrackableObject,
+  type TrackableObjectGraph_TrackableObject_ObjectReference,
+  TrackableObjectGraph_TrackableObject_ObjectReferenceSchema,
+  type TrackableObjectGraph_TrackableObject_SerializedTensor,
+  TrackableObjectGraph_TrackableObject_SerializedTensorSchema,
+  type TrackableObjectGraph_TrackableObject_SlotVariableReference,
+  TrackableObjectGraph_TrackableObject_SlotVariableReferenceSchema,
+  TrackableObjectGraph_TrackableObjectSchema,
+  TrackableObjectGraphSchema,
+} from "./trackable.gen.ts";
 export {
   type SaveSliceInfoDef,
   SaveSliceInfoDefSchema,
