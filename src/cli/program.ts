@@ -1,11 +1,13 @@
 /** @file The command line: its commands and options, errors and exit codes. A command's work loads when it is asked for. Start at `runCli`. */
 
 import { createRequire } from "node:module";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { isVarscopeError, VarscopeError } from "../base/index.ts";
+import { names, type Outcome, pattern, positive, repeated } from "./arguments.ts";
+import { addAverage, addConvert, addDiff, addEdit } from "./edit-commands.ts";
 import type { Streams } from "./terminal.ts";
 
-/** 0: done; 1: the work failed; 2: wrong usage. */
+/** 0: done; 1: the work failed, or a check found something; 2: wrong usage. */
 export type ExitCode = 0 | 1 | 2;
 
 /**
@@ -15,10 +17,11 @@ export type ExitCode = 0 | 1 | 2;
  * @returns what the process should exit with; errors are on `stderr` then
  */
 export async function runCli(argv: readonly string[], streams: Streams): Promise<ExitCode> {
-  const program = makeProgram(streams);
+  const outcome: Outcome = { found: false };
+  const program = makeProgram(streams, outcome);
   try {
     await program.parseAsync([...argv], { from: "user" });
-    return 0;
+    return outcome.found ? 1 : 0;
   } catch (e) {
     return report(e, streams, argv.includes("--debug"));
   }
@@ -39,7 +42,7 @@ function report(e: unknown, { stderr }: Streams, debug: boolean): ExitCode {
 
 const messageOf = (e: unknown): string => (e instanceof Error ? e.message : String(e));
 
-function makeProgram(streams: Streams): Command {
+function makeProgram(streams: Streams, outcome: Outcome): Command {
   const program = new Command("varscope");
   program
     .description("TensorFlow's variables and graphs on the command line, with no TensorFlow installed.")
@@ -57,9 +60,10 @@ Examples:
   varscope freeze runs/digits/model.meta --outputs probabilities -o frozen.pb
   varscope run frozen.pb --feed x=@images.npy --fetch probabilities --out results
 
-Exit codes: 0 done, 1 the work failed, 2 wrong usage.`,
+Exit codes: 0 done, 1 the work failed or a check found something, 2 wrong usage.`,
     );
   for (const add of [addInspect, addPrint, addFreeze, addRun]) add(program, streams);
+  for (const add of [addDiff, addEdit, addAverage, addConvert]) add(program, streams, outcome);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => streams.stdout.write(text),
@@ -85,28 +89,6 @@ function usageError(command: Command, text: string): string {
 
 const readVersion = (): string =>
   (createRequire(import.meta.url)("../../package.json") as { version: string }).version;
-
-function pattern(text: string): RegExp {
-  try {
-    return new RegExp(text);
-  } catch (e) {
-    throw new InvalidArgumentError(messageOf(e));
-  }
-}
-
-function steps(text: string): number {
-  const n = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(n) || n < 1) {
-    throw new InvalidArgumentError("A whole number of at least 1 is wanted.");
-  }
-  return n;
-}
-
-const repeated = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
-const names = (text: string, before: readonly string[] = []): readonly string[] => [
-  ...before,
-  ...text.split(",").filter((name) => name !== ""),
-];
 
 function addInspect(program: Command, streams: Streams): void {
   program
@@ -171,7 +153,7 @@ function addRun(program: Command, streams: Streams): void {
     .option("--feed <name=value>", "JSON ([[1,2]]) or @file.npy; repeatable", repeated)
     .option("--fetch <name>", "a tensor to print; repeatable", repeated)
     .option("--target <op>", "an op to run; repeatable", repeated)
-    .option("--steps <n>", "run so many times", steps)
+    .option("--steps <n>", "run so many times", positive)
     .option("--save <prefix>", "save the variables at the end")
     .option("--out <dir>", "tensors go to DIR/NAME.npy, and only scalars are printed")
     .option("--server <address>", "run on a TensorFlow server (grpc://HOST:PORT)")

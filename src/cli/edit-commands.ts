@@ -1,0 +1,147 @@
+/** @file Arguments of the commands that compare, change, average and convert containers. Each command's work is in its own file. */
+
+import type { Command } from "commander";
+import { assignment, each, type Outcome, pattern, positive, repeated, tolerance } from "./arguments.ts";
+import type { Streams } from "./terminal.ts";
+
+const CONTAINER = "checkpoint, SavedModel, graph, .keras, .h5, .npz or .safetensors";
+const FORMATS =
+  "checkpoint-v1 checkpoint-v2 checkpoint-object keras-v3 keras-weights keras-h5 npz safetensors graph-def";
+
+/** `varscope diff A B`. */
+export function addDiff(program: Command, streams: Streams, outcome: Outcome): void {
+  program
+    .command("diff")
+    .description(
+      "What differs between two containers of any format: names, dtypes, shapes, values. Exit code 1 if anything does.",
+    )
+    .argument("<a>", CONTAINER)
+    .argument("<b>", CONTAINER)
+    .option("--atol <x>", "values may differ by this much: 0", tolerance)
+    .option("--rtol <x>", "and by this part of B's value: 0", tolerance)
+    .option("--filter <regex>", "only variables whose name matches", pattern)
+    .option("--map <file>", "JSON object: name in A -> name in B")
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+Names that differ in spelling only (conv1/weights, sequential/conv1/kernel:0) are one variable. NaN equals NaN.
+
+Example:
+  varscope diff run/model.ckpt-1000 model.keras --atol 1e-6`,
+    )
+    .action(async (a: string, b: string, options) => {
+      outcome.found = await (await import("./diff.ts")).diffCommand(a, b, options, streams);
+    });
+}
+
+/** `varscope edit IN OUT`. */
+export function addEdit(program: Command, streams: Streams, _outcome: Outcome): void {
+  program
+    .command("edit")
+    .description(
+      "A copy with variables renamed, left out, cast, reshaped, replaced. Slots and moving averages follow their variables.",
+    )
+    .argument("<in>", CONTAINER)
+    .argument(
+      "<out>",
+      "the new container, of the same format unless its name says another; the input itself with --force",
+    )
+    .option(
+      "--rename <regex=replacement>",
+      "replace in names; $1 is a group; repeatable, in order",
+      each(assignment),
+    )
+    .option("--keep <regex>", "only variables whose name matches; repeatable", each(pattern))
+    .option("--drop <regex>", "not those whose name matches; repeatable", each(pattern))
+    .option("--cast <regex=dtype>", "another dtype; repeatable", each(assignment))
+    .option("--allow-lossy", "write also where a cast overflows or loses integers")
+    .option("--drop-slots", "leave out the optimizer's state")
+    .option("--ema", "moving averages take the place of their variables")
+    .option("--swap-ema", "moving averages and their variables change places")
+    .option(
+      "--set <name=@file.npy>",
+      "replace a variable's values, or add a variable; repeatable",
+      each(assignment),
+    )
+    .option(
+      "--reshape <name=dims>",
+      "another shape of as many elements (fc6/kernel=7,7,512,4096); repeatable",
+      each(assignment),
+    )
+    .option("--reverse <name:axis>", "reverse an axis (conv1/kernel:2 is RGB <-> BGR); repeatable", repeated)
+    .option("--shards <n>", "data files of a checkpoint", positive)
+    .option("--format <format>", `instead of what OUT's name says: ${FORMATS}`)
+    .option("--dry-run", "print the plan, write nothing")
+    .option("--force", "overwrite existing files")
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+Patterns and names are those of IN. --rename is cut at its last '='; write \\= for one in the replacement.
+With no '/' after it, OUT is a checkpoint's prefix where its name has none of the endings of the other formats.
+
+Examples:
+  varscope edit model.ckpt-1000 clean --drop-slots --rename '^resnet/=backbone/'
+  varscope edit vgg16.ckpt conv.ckpt --reshape vgg_16/fc6/weights=7,7,512,4096 --dry-run`,
+    )
+    .action(async (from: string, to: string, options) =>
+      (await import("./edit.ts")).editCommand(from, to, options, streams),
+    );
+}
+
+/** `varscope average OUT IN...`. */
+export function addAverage(program: Command, streams: Streams, _outcome: Outcome): void {
+  program
+    .command("average")
+    .description(
+      "The mean of containers with the same variables; counters and integers are those of the last.",
+    )
+    .argument("<out>", "the new container, of the first input's format unless its name says another")
+    .argument("<in...>", CONTAINER)
+    .option("--weights <numbers>", "weight of each input, separated by commas: 1 each")
+    .option("--format <format>", `instead of what OUT's name says: ${FORMATS}`)
+    .option("--force", "overwrite existing files")
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+Example:
+  varscope average averaged run/model.ckpt-800 run/model.ckpt-900 run/model.ckpt-1000`,
+    )
+    .action(async (to: string, from: readonly string[], options) =>
+      (await import("./average.ts")).averageCommand(to, from, options, streams),
+    );
+}
+
+/** `varscope convert IN OUT`. */
+export function addConvert(program: Command, streams: Streams, _outcome: Outcome): void {
+  program
+    .command("convert")
+    .description(
+      "The same variables in another container, chosen by OUT's name; says what it could not carry.",
+    )
+    .argument("<in>", CONTAINER)
+    .argument(
+      "<out>",
+      ".safetensors .npz .keras .weights.h5 .h5 .pb .v1 (checkpoint V1); else the prefix of a checkpoint",
+    )
+    .option("--format <format>", `instead of what OUT's name says: ${FORMATS}`)
+    .option("--like <template>", "OUT has TEMPLATE's names, layout and model, with IN's values")
+    .option("--map <file>", "with --like: JSON object, name in IN -> name in TEMPLATE")
+    .option("--rename <regex=replacement>", "replace in IN's names first; repeatable", each(assignment))
+    .option("--partial", "with --like: variables that IN lacks keep TEMPLATE's values")
+    .option("--shards <n>", "data files of a checkpoint", positive)
+    .option("--force", "overwrite existing files")
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  varscope convert model.keras weights.safetensors
+  varscope convert tf1/model.ckpt-1000 trained.keras --like untrained.keras`,
+    )
+    .action(async (from: string, to: string, options) =>
+      (await import("./convert.ts")).convertCommand(from, to, options, streams),
+    );
+}

@@ -1,0 +1,112 @@
+/** @file How far the values of two tensors lie apart. Start at `Comparison`. */
+
+import { type Element, getElement, isBigInt, isComplex, type Tensor } from "../base/index.ts";
+
+export interface Tolerance {
+  /** 0 */
+  readonly atol?: number;
+  /** of the second value, as numpy's allclose: 0 */
+  readonly rtol?: number;
+}
+
+/** What differs between two runs of values. */
+export interface Distance {
+  /** elements apart by more than the tolerance, |a - b| > atol + rtol * |b| */
+  readonly different: number;
+  /** largest |a - b|; NaN where a number stands against NaN; null for strings */
+  readonly maxAbs: number | null;
+  /** largest |a - b| / max(|a|, |b|) */
+  readonly maxRel: number | null;
+}
+
+/** Dtypes whose storage is the number itself. */
+const PLAIN = new Set(
+  "float32 float64 int8 int16 int32 uint8 uint16 uint32 bool qint8 quint8 qint16 quint16 qint32".split(" "),
+);
+
+/** Adds up pieces that lie at the same place. NaN equals NaN. */
+export class Comparison {
+  private different = 0;
+  private maxAbs = 0;
+  private maxRel = 0;
+  private text = false;
+  private readonly atol: number;
+  private readonly rtol: number;
+
+  constructor({ atol = 0, rtol = 0 }: Tolerance = {}) {
+    this.atol = atol;
+    this.rtol = rtol;
+  }
+
+  /** @param a, b - tensors of rank 1 and one length */
+  add(a: Tensor, b: Tensor): void {
+    if (a.dtype === "string" || b.dtype === "string") this.addStrings(a, b);
+    else if (PLAIN.has(a.dtype) && PLAIN.has(b.dtype))
+      this.addPlain(a.data as Float32Array, b.data as Float32Array);
+    else this.addDecoded(a, b);
+  }
+
+  private addDecoded(a: Tensor, b: Tensor): void {
+    const sameBits = a.dtype === b.dtype ? bitsEqual(a) : null;
+    const count = a.shape[0]!;
+    const [x, y] = [a.data as Uint16Array, b.data as Uint16Array];
+    for (let i = 0; i < count; i++)
+      if (!sameBits?.(x, y, i)) this.addElements(getElement(a, i), getElement(b, i));
+  }
+
+  private addPlain(a: Float32Array, b: Float32Array): void {
+    for (let i = 0; i < a.length; i++) {
+      const [x, y] = [a[i]!, b[i]!];
+      if (x !== y) this.addNumbers(x, y);
+    }
+  }
+
+  private addElements(a: Element, b: Element): void {
+    if (typeof a === "bigint" && typeof b === "bigint") {
+      if (a !== b) this.addDistance(Math.abs(Number(a - b)), Math.abs(Number(a)), Math.abs(Number(b)));
+    } else if (Array.isArray(a) || Array.isArray(b)) {
+      const [x, y] = [a, b].map((v) => (Array.isArray(v) ? v : [Number(v), 0]) as [number, number]);
+      const same = (i: 0 | 1): boolean => x![i] === y![i] || (Number.isNaN(x![i]) && Number.isNaN(y![i]));
+      if (same(0) && same(1)) return;
+      this.addDistance(Math.hypot(x![0] - y![0], x![1] - y![1]), Math.hypot(...x!), Math.hypot(...y!));
+    } else this.addNumbers(Number(a), Number(b));
+  }
+
+  private addNumbers(x: number, y: number): void {
+    if (x === y || (Number.isNaN(x) && Number.isNaN(y))) return;
+    this.addDistance(Math.abs(x - y), Math.abs(x), Math.abs(y));
+  }
+
+  private addDistance(abs: number, x: number, y: number): void {
+    if (!(abs <= this.atol + this.rtol * y) || abs === Number.POSITIVE_INFINITY) this.different++;
+    // NaN once is NaN for good.
+    if (!(abs <= this.maxAbs)) this.maxAbs = Number.isNaN(this.maxAbs) ? this.maxAbs : abs;
+    const rel = abs === Number.POSITIVE_INFINITY ? abs : abs / Math.max(x, y);
+    if (!(rel <= this.maxRel)) this.maxRel = Number.isNaN(this.maxRel) ? this.maxRel : rel;
+  }
+
+  private addStrings(a: Tensor, b: Tensor): void {
+    this.text = true;
+    if (a.dtype !== b.dtype) {
+      this.different += a.shape[0]!;
+      return;
+    }
+    const [x, y] = [a.data as readonly Uint8Array[], b.data as readonly Uint8Array[]];
+    x.forEach((bytes, i) => {
+      const other = y[i]!;
+      if (bytes.length !== other.length || bytes.some((byte, k) => byte !== other[k])) this.different++;
+    });
+  }
+
+  get distance(): Distance {
+    const { different, maxAbs, maxRel } = this;
+    return this.text ? { different, maxAbs: null, maxRel: null } : { different, maxAbs, maxRel };
+  }
+}
+
+/** Whether two elements have the same bits, which is quicker than their values. */
+function bitsEqual(t: Tensor): (x: ArrayLike<unknown>, y: ArrayLike<unknown>, i: number) => boolean {
+  if (isComplex(t.dtype)) return (x, y, i) => x[2 * i] === y[2 * i] && x[2 * i + 1] === y[2 * i + 1];
+  if (isBigInt(t.dtype)) return (x, y, i) => x[i] === y[i];
+  return (x, y, i) => x[i] === y[i];
+}
