@@ -3,7 +3,18 @@
  * platform. Start at table.ts.
  */
 
-export { type NpyOptions, readNpy, writeNpy } from "./npy.ts";
+export {
+  NPY_HEADER_BYTES,
+  type NpyHeader,
+  type NpyOptions,
+  npyDescr,
+  npyValues,
+  readNpy,
+  readNpyHeader,
+  refusedNpy,
+  writeNpy,
+  writeNpyHeader,
+} from "./npy.ts";
 export { readSnappy } from "./snappy.ts";
 export {
   type BlockPlace,

@@ -50,13 +50,23 @@ export interface NpyOptions {
   readonly dtype?: DType;
 }
 
-interface Header {
+/** What a header says. */
+export interface NpyHeader {
   readonly descr: string;
   readonly fortran: boolean;
   readonly shape: readonly number[];
   /** first byte of the values */
   readonly start: number;
+  /** bytes of all values */
+  readonly bytes: number;
+  /** as `readNpy` gives them; null where it refuses them */
+  readonly dtype: DType | null;
+  /** whether the values are in memory as in the file: row-major, little-endian, of fixed size */
+  readonly plain: boolean;
 }
+
+/** Bytes of a file that hold its header, if it has one that is read. */
+export const NPY_HEADER_BYTES = 12 + MAX_HEADER_BYTES;
 
 /**
  * The tensor of a .npy file; a view of `bytes` where they are aligned. Strings (S, U) become string tensors, U as UTF-8.
@@ -65,34 +75,48 @@ interface Header {
  */
 export function readNpy(bytes: Uint8Array, options: NpyOptions = {}): Tensor {
   const { file = "npy" } = options;
-  const header = readHeader(bytes, file);
-  const { descr, shape, start } = header;
-  const match = /^([<>|=])([biufcSUVO])(\d{1,9})?$/.exec(descr);
-  if (match === null || match[2] === "O") throw refused(descr, file);
-  const [, order, kind, size = ""] = match as unknown as [string, string, string, string];
-  const itemBytes = Number(size) * (kind === "U" ? 4 : 1);
-  const count = shape.includes(0) ? 0 : sizeOf(shape);
-  const want = count * itemBytes;
+  const header = readNpyHeader(bytes, options);
+  const { descr, dtype, shape, start } = header;
+  if (dtype === null) throw refusedNpy(descr, file);
   const have = bytes.length - start;
-  if (!(want <= have)) {
+  if (!(header.bytes <= have)) {
     throw new VarscopeError(
       "DATA_LOSS",
-      `${descr} ${formatShape(shape)} needs ${want} bytes, ${have} are there`,
+      `${descr} ${formatShape(shape)} needs ${header.bytes} bytes, ${have} are there`,
       {
         at: `${file}@${start}`,
       },
     );
   }
-  const values = bytes.subarray(start, start + want);
-  if (kind === "S" || kind === "U")
-    return rowMajor(header, readTexts(values, kind, itemBytes, order === ">", shape, have));
-  const dtype = options.dtype !== undefined && kind === "V" ? options.dtype : DESCRS[kind + size];
-  if (dtype === undefined || DTYPES[dtype].bytes !== itemBytes) throw refused(descr, file);
-  const itemWidth = DTYPES[dtype].kind === "complex" ? itemBytes / 2 : itemBytes;
-  return rowMajor(header, fromBytes(dtype, shape, order === ">" ? swapped(values, itemWidth) : values));
+  const values = bytes.subarray(start, start + header.bytes);
+  if (dtype === "string") return rowMajor(header, readTexts(values, header, have));
+  const { kind, bytes: width } = DTYPES[dtype];
+  const isBig = descr.startsWith(">");
+  return rowMajor(
+    header,
+    fromBytes(dtype, shape, isBig ? swapped(values, kind === "complex" ? width / 2 : width) : values),
+  );
 }
 
-function refused(descr: string, file: string): VarscopeError {
+/** numpy's dtype of simple values: byte order, kind, bytes (of U: characters) of one. */
+const DESCR = /^([<>|=])([biufcSUVO])(\d{1,9})?$/;
+
+/** Dtype and bytes of one value; a null dtype is one that is not read. */
+function itemOf(
+  descr: string,
+  told: DType | undefined,
+): { readonly dtype: DType | null; readonly bytes: number } {
+  const match = DESCR.exec(descr);
+  if (match === null) return { dtype: null, bytes: 0 };
+  const [, , kind, size = ""] = match as unknown as [string, string, string, string];
+  const bytes = Number(size) * (kind === "U" ? 4 : 1);
+  if (kind === "S" || kind === "U") return { dtype: "string", bytes };
+  const dtype = told !== undefined && kind === "V" ? told : DESCRS[kind + size];
+  return { dtype: dtype !== undefined && DTYPES[dtype].bytes === bytes ? dtype : null, bytes };
+}
+
+/** Why an array is not read. */
+export function refusedNpy(descr: string, file: string): VarscopeError {
   if (/O/.test(descr)) {
     return new VarscopeError(
       "UNIMPLEMENTED",
@@ -109,7 +133,13 @@ function refused(descr: string, file: string): VarscopeError {
   });
 }
 
-function readHeader(bytes: Uint8Array, file: string): Header {
+/**
+ * The header of a .npy file of which `bytes` has the beginning. A dtype that is not read is null in it; nothing is said of whether the values
+ * are there.
+ *
+ * @throws VarscopeError DATA_LOSS - no .npy, or its header is cut short; UNIMPLEMENTED - a later version
+ */
+export function readNpyHeader(bytes: Uint8Array, { file = "npy", dtype: told }: NpyOptions = {}): NpyHeader {
   const bad = (what: string, at = 0): VarscopeError =>
     new VarscopeError("DATA_LOSS", what, { at: `${file}@${at}` });
   if (MAGIC.some((byte, i) => bytes[i] !== byte))
@@ -129,8 +159,8 @@ function readHeader(bytes: Uint8Array, file: string): Header {
     throw bad(`a header of ${length} bytes; at most ${MAX_HEADER_BYTES} are read`, 8);
   if (start > bytes.length) throw bad(`the header needs ${start} bytes, ${bytes.length} are there`, 8);
   const text = new TextDecoder(major === 3 ? "utf-8" : "latin1").decode(bytes.subarray(prefix, start));
-  if (/'descr'\s*:\s*\[/.test(text)) throw refused("a structure", file);
-  const descr = /'descr'\s*:\s*'([^'\\]*)'/.exec(text)?.[1];
+  const isStructure = /'descr'\s*:\s*\[/.test(text);
+  const descr = isStructure ? "a structure" : /'descr'\s*:\s*'([^'\\]*)'/.exec(text)?.[1];
   const fortran = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1];
   const dims = /'shape'\s*:\s*\(([\d\s,]*)\)/.exec(text)?.[1];
   if (descr === undefined || fortran === undefined || dims === undefined) {
@@ -151,7 +181,15 @@ function readHeader(bytes: Uint8Array, file: string): Header {
   ) {
     throw bad(`shape (${dims}) is beyond 64 dimensions or 2^53 values`, prefix);
   }
-  return { descr, fortran: fortran === "True", shape, start };
+  const item = itemOf(descr, told);
+  const count = shape.includes(0) ? 0 : sizeOf(shape);
+  const isFortran = fortran === "True";
+  const plain =
+    item.dtype !== null &&
+    item.dtype !== "string" &&
+    !descr.startsWith(">") &&
+    !(isFortran && shape.length > 1);
+  return { descr, fortran: isFortran, shape, start, dtype: item.dtype, bytes: count * item.bytes, plain };
 }
 
 function swapped(values: Uint8Array, width: number): Uint8Array {
@@ -161,15 +199,11 @@ function swapped(values: Uint8Array, width: number): Uint8Array {
 }
 
 /** S: bytes without the zeros that fill them up; U: UTF-32 to UTF-8. */
-function readTexts(
-  values: Uint8Array,
-  kind: string,
-  itemBytes: number,
-  bigEndian: boolean,
-  shape: readonly number[],
-  have: number,
-): Tensor {
+function readTexts(values: Uint8Array, { descr, shape }: NpyHeader, have: number): Tensor {
+  const kind = descr[1];
+  const bigEndian = descr.startsWith(">");
   const count = shape.includes(0) ? 0 : sizeOf(shape);
+  const itemBytes = itemOf(descr, undefined).bytes;
   if (itemBytes === 0 && count > have + 1) {
     throw new VarscopeError("DATA_LOSS", `${count} empty strings in ${have} bytes`, { at: "npy" });
   }
@@ -192,7 +226,7 @@ function readTexts(
 }
 
 /** The tensor in row-major order; Fortran's files run the first axis fastest. */
-function rowMajor({ fortran, shape }: Header, t: Tensor): Tensor {
+function rowMajor({ fortran, shape }: NpyHeader, t: Tensor): Tensor {
   if (!fortran || shape.length < 2) return t;
   const width = DTYPES[t.dtype].kind === "complex" ? 2 : 1;
   const strides = stridesOf([...shape].reverse()).reverse();
@@ -215,16 +249,26 @@ function rowMajor({ fortran, shape }: Header, t: Tensor): Tensor {
 /** Numpy's dtype of a tensor, with the bytes of its values. */
 function encoded(t: Tensor): { readonly descr: string; readonly values: Uint8Array } {
   if (t.dtype === "string") return encodedTexts(t.data as readonly Uint8Array[]);
-  const { kind, bytes } = DTYPES[t.dtype];
-  if (/^u?int[24]$/.test(t.dtype)) {
-    // numpy alone has no such types: whole bytes hold the same numbers
-    const values = Int8Array.from({ length: t.data.length }, (_, i) => Number(getElement(t, i)));
-    return { descr: kind === "uint" ? "|u1" : "|i1", values: new Uint8Array(values.buffer) };
-  }
-  const values = bytesOf(t);
-  if (t.dtype === "bfloat16" || t.dtype.startsWith("float8")) return { descr: `<V${bytes}`, values };
+  return { descr: npyDescr(t.dtype), values: npyValues(t) };
+}
+
+/** Whether a dtype is written as another one: numpy alone has no integers of 2 and 4 bits. */
+const isSmall = (dtype: DType): boolean => /^u?int[24]$/.test(dtype);
+
+/** Numpy's name of a dtype of fixed size. */
+export function npyDescr(dtype: DType): string {
+  const { kind, bytes } = DTYPES[dtype];
+  if (dtype === "bfloat16" || dtype.startsWith("float8")) return `<V${bytes}`;
   const letter = { float: "f", int: "i", uint: "u", bool: "b", complex: "c" }[kind as "float"];
-  return { descr: `${bytes === 1 ? "|" : "<"}${letter}${bytes}`, values };
+  return `${bytes === 1 ? "|" : "<"}${letter}${bytes}`;
+}
+
+/** The bytes of values of fixed size as a .npy file has them. */
+export function npyValues(t: Tensor): Uint8Array {
+  if (!isSmall(t.dtype)) return bytesOf(t);
+  // whole bytes hold the same numbers
+  const values = Int8Array.from({ length: t.data.length }, (_, i) => Number(getElement(t, i)));
+  return new Uint8Array(values.buffer);
 }
 
 function encodedTexts(texts: readonly Uint8Array[]): { readonly descr: string; readonly values: Uint8Array } {
@@ -248,15 +292,22 @@ function encodedTexts(texts: readonly Uint8Array[]): { readonly descr: string; r
  */
 export function writeNpy(t: Tensor): Uint8Array {
   const { descr, values } = encoded(t);
-  const { shape } = t;
+  const header = writeNpyHeader(descr, t.shape);
+  const out = new Uint8Array(header.length + values.length);
+  out.set(header);
+  out.set(values, header.length);
+  return out;
+}
+
+/** All that stands before the values of a .npy file. */
+export function writeNpyHeader(descr: string, shape: readonly number[]): Uint8Array {
   const tuple = `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
   let header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`;
   if (shape.length > 0) header += " ".repeat(Math.max(0, GROWTH_DIGITS - String(shape[0]).length));
   const prefix = MAGIC.length + 4;
   const length = ALIGN_BYTES * Math.ceil((prefix + header.length + 1) / ALIGN_BYTES) - prefix;
-  const out = new Uint8Array(prefix + length + values.length);
+  const out = new Uint8Array(prefix + length);
   out.set([...MAGIC, 1, 0, length & 0xff, length >> 8]);
   out.set(new TextEncoder().encode(`${header.padEnd(length - 1)}\n`), prefix);
-  out.set(values, prefix + length);
   return out;
 }

@@ -57,6 +57,9 @@ const WORDS: Readonly<Record<string, Role>> = {
   beta: "beta",
   moving_mean: "moving-mean",
   moving_variance: "moving-variance",
+  running_mean: "moving-mean", // PyTorch's names
+  running_var: "moving-variance",
+  num_batches_tracked: "step",
   global_step: "step",
   step: "step",
   iter: "step",

@@ -3,6 +3,7 @@
  * fflate. Start at `openZip`.
  */
 
+export { aheadSource } from "./ahead.ts";
 export {
   MAX_INFLATED_BYTES,
   memberBytes,

@@ -11,7 +11,8 @@ import { bad, LOCAL_BYTES, quoted, viewOf, type Zip, type ZipMember } from "./zi
 /** A deflated member larger than this is not inflated into memory. */
 export const MAX_INFLATED_BYTES = 1 << 30;
 /** Stored bytes that are read at once. */
-const READ_BYTES = 4 << 20;
+const READ_BYTES = 1 << 20;
+const FIRST_READ_BYTES = 16 << 10;
 /** Deflated bytes that are inflated at once: they make at most 1032 times as many. */
 const INFLATE_BYTES = 8 << 10;
 
@@ -125,17 +126,33 @@ async function* storedPieces(zip: Zip, member: ZipMember): AsyncGenerator<Uint8A
 async function* inflatedPieces(zip: Zip, member: ZipMember): AsyncGenerator<Uint8Array> {
   const start = await dataStart(zip, member);
   const made: Uint8Array[] = [];
+  let bytes = 0;
   const inflate = new Inflate((chunk) => {
-    if (chunk.length > 0) made.push(chunk);
+    made.push(chunk);
+    bytes += chunk.length;
   });
-  for (let at = 0; at < member.storedBytes; at += READ_BYTES) {
-    const read = await zip.source.read(start + at, Math.min(READ_BYTES, member.storedBytes - at));
+  let size = FIRST_READ_BYTES; // of an array often only its header is wanted
+  for (let at = 0; at < member.storedBytes; size = Math.min(2 * size, READ_BYTES)) {
+    const read = await zip.source.read(start + at, Math.min(size, member.storedBytes - at));
+    at += read.length;
     for (let from = 0; from < read.length; from += INFLATE_BYTES) {
-      const last = at + from + INFLATE_BYTES >= member.storedBytes;
+      const last = at === member.storedBytes && from + INFLATE_BYTES >= read.length;
       push(inflate, read.subarray(from, from + INFLATE_BYTES), last, zip, member);
-      yield* made.splice(0);
+      if (bytes < READ_BYTES && from + INFLATE_BYTES < read.length) continue;
+      if (bytes > 0) yield made.length === 1 ? made[0]! : joined(made, bytes);
+      made.length = bytes = 0;
     }
   }
+}
+
+function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array {
+  const out = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }
 
 /** `fflate`'s errors in our class. */
