@@ -16,6 +16,8 @@ export interface OptimizerFacts {
   /** in Keras 2's words */
   readonly slot?: string;
   readonly optimizer: string;
+  /** node of the optimizer */
+  readonly optimizerNode: number;
 }
 
 /** Lists of an optimizer -> the slot that they hold, in Keras 2's words. */
@@ -90,82 +92,104 @@ export function optimizerName({ nodes }: ObjectGraph, node: ObjectNode, fallback
 
 /** Facts of all variables that are an optimizer's, by node. Trainable variables that an optimizer lists are not among them. */
 export function optimizerFacts(graph: ObjectGraph): Map<number, OptimizerFacts> {
-  const facts = new Map<number, OptimizerFacts>();
-  const edgeNames = new Map<number, string>();
+  const known: Known = { facts: new Map(), named: new Map(), flatNamed: new Map() };
   const optimizers = new Set<number>();
   graph.nodes.forEach((node, i) => {
     if (isOptimizer(node)) optimizers.add(i);
   });
-  if (optimizers.size === 0) return facts;
-  for (const { children } of graph.nodes)
-    for (const { nodeId, localName } of children)
-      if (optimizers.has(nodeId) && !edgeNames.has(nodeId)) edgeNames.set(nodeId, localName);
-  const named = new Map<string, number>();
+  if (optimizers.size === 0) return known.facts;
   graph.nodes.forEach((node, i) => {
     const name = fullNameOf(node);
-    if (name !== "" && !named.has(name)) named.set(name, i);
+    if (name === "" || known.named.has(name)) return;
+    known.named.set(name, i);
+    known.flatNamed.set(name.replaceAll("/", "_"), i);
   });
-  const byFlatName = new Map([...named].map(([name, i]) => [name.replaceAll("/", "_"), i]));
+  const edges = new Map<number, string>();
+  for (const { children } of graph.nodes)
+    for (const { nodeId, localName } of children) if (!edges.has(nodeId)) edges.set(nodeId, localName);
   for (const i of optimizers) {
     const node = graph.nodes[i]!;
-    const optimizer = optimizerName(graph, node, edgeNames.get(i) ?? "optimizer");
-    declaredSlots(node, optimizer, facts);
-    listedSlots(graph, node, optimizer, { facts, named, byFlatName });
+    const mine = { optimizer: optimizerName(graph, node, edges.get(i) ?? "optimizer"), optimizerNode: i };
+    for (const { originalVariableNodeId: ofNode, slotName: slot, slotVariableNodeId } of node.slotVariables)
+      known.facts.set(slotVariableNodeId, { role: "slot", ofNode, slot, ...mine });
+    const owners = itemsAt(graph, node, "_trainable_variables");
+    listedSlots(graph, node, { mine, owners, known });
+    unlistedSlots(graph, node, { mine, owners, known });
     for (const { nodeId, localName } of node.children)
-      if (!facts.has(nodeId)) facts.set(nodeId, { role: isStep(localName) ? "step" : "other", optimizer });
+      if (!known.facts.has(nodeId))
+        known.facts.set(nodeId, { role: isStep(localName) ? "step" : "other", ...mine });
   }
-  return facts;
-}
-
-function declaredSlots(node: ObjectNode, optimizer: string, facts: Map<number, OptimizerFacts>): void {
-  for (const { originalVariableNodeId, slotName, slotVariableNodeId } of node.slotVariables)
-    facts.set(slotVariableNodeId, {
-      role: "slot",
-      ofNode: originalVariableNodeId,
-      slot: slotName,
-      optimizer,
-    });
+  return known.facts;
 }
 
 interface Known {
   readonly facts: Map<number, OptimizerFacts>;
-  readonly named: ReadonlyMap<string, number>;
+  readonly named: Map<string, number>;
   /** `dense_kernel` -> node of `dense/kernel` */
-  readonly byFlatName: ReadonlyMap<string, number>;
+  readonly flatNamed: Map<string, number>;
 }
 
-function listedSlots({ nodes }: ObjectGraph, node: ObjectNode, optimizer: string, known: Known): void {
-  const lists = slotLists(optimizer, new Set(node.children.map((child) => child.localName)));
-  const trainables = childOf(node, "_trainable_variables");
-  const owners = trainables === undefined ? undefined : itemsOf(nodes[trainables]!);
-  const isOwner = new Set(owners?.values());
+interface Place {
+  readonly mine: { readonly optimizer: string; readonly optimizerNode: number };
+  readonly owners: ReadonlyMap<number, number>;
+  readonly known: Known;
+}
+
+const itemsAt = ({ nodes }: ObjectGraph, node: ObjectNode, edge: string): Map<number, number> => {
+  const list = childOf(node, edge);
+  return list === undefined ? new Map() : itemsOf(nodes[list]!);
+};
+
+const slotFacts = (slot: string, ofNode: number | undefined, { mine }: Place): OptimizerFacts => ({
+  role: slot === "average" ? "ema" : "slot",
+  slot,
+  ...mine,
+  ...(ofNode === undefined ? {} : { ofNode }),
+});
+
+function listedSlots(graph: ObjectGraph, node: ObjectNode, place: Place): void {
+  const { known, owners, mine } = place;
+  const lists = slotLists(mine.optimizer, new Set(node.children.map((child) => child.localName)));
+  const isOwner = new Set(owners.values());
   for (const { localName, nodeId } of node.children) {
-    const slot = Object.hasOwn(lists, localName) ? lists[localName] : undefined;
+    const slot = Object.hasOwn(lists, localName) ? lists[localName]! : undefined;
     if (slot === undefined) continue;
-    for (const [i, variable] of itemsOf(nodes[nodeId]!)) {
+    for (const [i, variable] of itemsOf(graph.nodes[nodeId]!)) {
       if (known.facts.has(variable) || isOwner.has(variable)) continue;
-      const ofNode = owners?.get(i) ?? ownerByName(fullNameOf(nodes[variable]!), known);
-      const role = slot === "average" ? "ema" : "slot";
-      known.facts.set(variable, { role, slot, optimizer, ...(ofNode === undefined ? {} : { ofNode }) });
+      const ofNode = owners.get(i) ?? ownerByName(fullNameOf(graph.nodes[variable]!), known);
+      known.facts.set(variable, slotFacts(slot, ofNode, place));
     }
   }
-  const all = childOf(node, "_variables");
-  const direct = new Set(node.children.map((child) => child.nodeId));
-  for (const variable of all === undefined ? [] : itemsOf(nodes[all]!).values()) {
-    if (known.facts.has(variable) || isOwner.has(variable) || direct.has(variable)) continue;
-    const fullName = fullNameOf(nodes[variable]!);
-    const [, word] = /_(momentum|velocity|velocity_hat|average|accumulator|linear)$/.exec(fullName) ?? [];
-    const ofNode = ownerByName(fullName, known);
-    const found = word === undefined ? undefined : WORDS[word];
-    const facts =
-      found === undefined
-        ? { role: "other" as const }
-        : { role: word === "average" ? ("ema" as const) : ("slot" as const), slot: found };
-    known.facts.set(variable, { ...facts, optimizer, ...(ofNode === undefined ? {} : { ofNode }) });
-  }
 }
 
-/** Last words of Keras 3's names, for optimizers that keep no lists. */
+/** Slots that stand in `_variables` alone: an optimizer that keeps no lists that TensorFlow sees. */
+function unlistedSlots(graph: ObjectGraph, node: ObjectNode, place: Place): void {
+  const { known, owners, mine } = place;
+  const skipped = new Set([...owners.values(), ...node.children.map((child) => child.nodeId)]);
+  let unnamed: number[] = [];
+  for (const variable of itemsAt(graph, node, "_variables").values()) {
+    if (known.facts.has(variable) || skipped.has(variable)) continue;
+    const fullName = fullNameOf(graph.nodes[variable]!);
+    const word = LAST_WORD.exec(fullName)?.[1];
+    if (word === undefined) {
+      unnamed.push(variable);
+      continue;
+    }
+    const ofNode = ownerByName(fullName, known);
+    known.facts.set(variable, slotFacts(WORDS[word]!, ofNode, place));
+    // Adafactor: rows, columns (both called as the variable's last part), then the velocity.
+    const [r, c] = unnamed;
+    if (unnamed.length === 2 && fullNameOf(graph.nodes[r!]!) === fullNameOf(graph.nodes[c!]!)) {
+      known.facts.set(r!, slotFacts("r", ofNode, place));
+      known.facts.set(c!, slotFacts("c", ofNode, place));
+      unnamed = [];
+    }
+  }
+  for (const variable of unnamed) known.facts.set(variable, { role: "other", ...mine });
+}
+
+const LAST_WORD = /_(momentum|velocity|velocity_hat|average|accumulator|linear)$/;
+/** Last words of Keras 3's names -> slots. */
 const WORDS: Readonly<Record<string, string>> = {
   momentum: "m",
   velocity: "v",
@@ -174,18 +198,11 @@ const WORDS: Readonly<Record<string, string>> = {
   accumulator: "accumulator",
   linear: "linear",
 };
+const ANY_LAST_WORD =
+  /_(?:momentum|velocity(?:_hat)?|average(?:_gradient)?|accumulat\w+|linear|norm|gradient_accumulator)$/;
 
 /** The variable in a slot's name: `Adam/m/dense/kernel`, `adam/dense_kernel_momentum`. */
-function ownerByName(fullName: string, { named, byFlatName }: Known): number | undefined {
+function ownerByName(fullName: string, { named, flatNamed }: Known): number | undefined {
   const inside = fullName.slice(fullName.indexOf("/") + 1);
-  const later = named.get(inside.slice(inside.indexOf("/") + 1));
-  return (
-    later ??
-    byFlatName.get(
-      inside.replace(
-        /_(?:momentum|velocity(?:_hat)?|average(?:_gradient)?|accumulat\w+|linear|norm|gradient_accumulator)$/,
-        "",
-      ),
-    )
-  );
+  return named.get(inside.slice(inside.indexOf("/") + 1)) ?? flatNamed.get(inside.replace(ANY_LAST_WORD, ""));
 }

@@ -60,7 +60,7 @@ export function withObjectFacts(tensors: readonly StoredVariable[], graph: Objec
     const known = node === undefined ? undefined : facts.get(node);
     const named = { ...v, name: names[i]!, key: v.name };
     if (known === undefined) return named; // its role is told by its name
-    const { ofNode, ...rest } = known;
+    const { ofNode, optimizerNode: _, ...rest } = known;
     const of = ofNode === undefined ? undefined : nameOfNode.get(ofNode);
     const layer = scopeOf(of ?? names[i]!);
     return { ...named, ...rest, layer, ...(of === undefined ? {} : { of }) };
