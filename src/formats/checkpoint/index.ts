@@ -22,4 +22,5 @@ export {
   type StateOptions,
   updateCheckpointState,
 } from "./state.ts";
+export { openV1Collection } from "./v1.ts";
 export type { ReadOptions } from "./values.ts";

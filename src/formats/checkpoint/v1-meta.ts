@@ -1,0 +1,136 @@
+/** @file Which tensors and slices the files of a V1 checkpoint have. Start at `readV1Tensors`. */
+
+import { fromBinary } from "@bufbuild/protobuf";
+import type { Source } from "#platform";
+import {
+  type Box,
+  type DType,
+  dtypeFromCode,
+  formatShape,
+  sameShape,
+  VarscopeError,
+} from "../../base/index.ts";
+import { type SavedSliceMeta, SavedTensorSlicesSchema, type TensorSliceProto } from "../../proto/index.ts";
+import { needElements } from "../collection/index.ts";
+import { boxOfSlice, sliceKey, type TensorSlice } from "./slice.ts";
+import { openTable, type Table } from "./v1-table.ts";
+
+/** A slice of a tensor, whose values are in one of the files. */
+export interface V1Slice {
+  readonly box: Box;
+  readonly key: Uint8Array;
+  readonly table: Table;
+  /** the file's name */
+  readonly file: string;
+}
+
+export interface V1Tensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly slices: readonly V1Slice[];
+}
+
+const loss = (what: string, at: string, hint?: string, cause?: unknown): VarscopeError =>
+  new VarscopeError("DATA_LOSS", what, {
+    at,
+    ...(hint === undefined ? {} : { hint }),
+    ...(cause === undefined ? {} : { cause }),
+  });
+
+/** The version of the format that we write, and the least that a reader must know. @see TensorFlow core/public/version.h TF_CHECKPOINT_VERSION */
+export const V1_VERSION = 1;
+
+/** What may be under the empty key: names and shapes of 100,000 tensors take 10 MB. */
+const MOST_META_BYTES = 256 << 20;
+
+/**
+ * The tensors of a checkpoint's files, sorted as the files have them.
+ *
+ * @throws VarscopeError DATA_LOSS - a file is damaged, is no V1 checkpoint, or contradicts another; UNIMPLEMENTED - a later version
+ */
+export async function readV1Tensors(sources: readonly Source[]): Promise<V1Tensor[]> {
+  const tensors = new Map<string, V1Tensor & { readonly slices: V1Slice[] }>();
+  for (const source of sources) {
+    const table = await openTable(source);
+    for (const meta of await readMeta(table, source.name)) {
+      const at = `${source.name}: ${meta.name}`;
+      const dtype = dtypeFromCode(meta.type, at);
+      const shape = (meta.shape?.dim ?? []).map(({ size }) => Number(size));
+      needElements(shape, at);
+      const slices = meta.slice.map((proto) => sliceOf(meta, proto, shape, at));
+      const old = tensors.get(meta.name);
+      if (old !== undefined && (old.dtype !== dtype || !sameShape(old.shape, shape))) {
+        const sentence = `a slice of ${dtype} ${formatShape(shape)}, those before it are of ${old.dtype} ${formatShape(old.shape)}`;
+        throw loss(sentence, at);
+      }
+      const stored = slices.map((slice) => ({
+        box: boxOfSlice(shape, slice),
+        key: sliceKey(meta.name, slice),
+        table,
+        file: source.name,
+      }));
+      if (old === undefined) tensors.set(meta.name, { name: meta.name, dtype, shape, slices: stored });
+      else for (const slice of stored) old.slices.push(slice);
+    }
+  }
+  return [...tensors.values()];
+}
+
+async function readMeta(table: Table, file: string): Promise<readonly SavedSliceMeta[]> {
+  const value = await table.find(new Uint8Array(0));
+  if (value === undefined) throw noMeta(file);
+  if (value.bytes > MOST_META_BYTES)
+    throw loss(`a list of tensors of ${value.bytes} bytes; at most ${MOST_META_BYTES} are read`, file);
+  const bytes = new Uint8Array(value.bytes);
+  let at = 0;
+  for await (const chunk of value.chunks()) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  const { meta } = parsed(bytes, file);
+  if (meta === undefined) throw noMeta(file);
+  const need = meta.versions?.minConsumer ?? 0;
+  if (need > V1_VERSION) {
+    const what = `checkpoint wants a reader of version ${need}, this one has ${V1_VERSION}`;
+    throw new VarscopeError("UNIMPLEMENTED", what, { at: file });
+  }
+  return meta.tensor;
+}
+
+function parsed(
+  bytes: Uint8Array,
+  file: string,
+): ReturnType<typeof fromBinary<typeof SavedTensorSlicesSchema>> {
+  try {
+    return fromBinary(SavedTensorSlicesSchema, bytes);
+  } catch (cause) {
+    throw noMeta(file, cause);
+  }
+}
+
+/** The sentence is TensorFlow's. @see core/util/tensor_slice_reader.cc LoadShard */
+const noMeta = (file: string, cause?: unknown): VarscopeError =>
+  loss(
+    "Failed to find the saved tensor slices at the beginning of the checkpoint file",
+    file,
+    "it is no V1 checkpoint; of a V2 one give the prefix, without .index",
+    cause,
+  );
+
+function sliceOf(
+  { name }: SavedSliceMeta,
+  proto: TensorSliceProto,
+  shape: readonly number[],
+  at: string,
+): TensorSlice {
+  if (proto.extent.length !== shape.length)
+    throw loss(`a slice has ${proto.extent.length} extents, the tensor ${shape.length} dimensions`, at);
+  return proto.extent.map(({ start, length }, axis) => {
+    if (length === undefined) return { start: 0, length: null };
+    const extent = { start: Number(start), length: Number(length) };
+    if (extent.start < 0 || extent.length < 0 || extent.start + extent.length > shape[axis]!)
+      throw loss(`an extent ${start},${length} of ${name} leaves the ${shape[axis]} of axis ${axis}`, at);
+    return extent;
+  });
+}
