@@ -1,6 +1,6 @@
 /** @file Names of a checkpoint's files, and the checkpoint that a path means. Start at `locateCheckpoint`. */
 
-import { basename, dirname, exists, isDir, joinPath, listDir } from "#platform";
+import { basename, dirname, diskFiles, type Files, joinPath } from "#platform";
 import { VarscopeError } from "../../base/index.ts";
 import { latestCheckpoint } from "./state.ts";
 
@@ -30,15 +30,15 @@ const PART = /\.(index|meta|data-\d{5,}-of-\d{5,})(\.pending)?$/;
  *
  * @throws VarscopeError NOT_FOUND - there is none; UNIMPLEMENTED - V1 format
  */
-export async function locateCheckpoint(path: string): Promise<string> {
-  if (await isIndexed(path)) return path;
+export async function locateCheckpoint(path: string, files: Files = diskFiles): Promise<string> {
+  if (await isIndexed(path, files)) return path;
   const prefix = path.replace(PART, "");
-  if (prefix !== path && (await isIndexed(prefix))) return prefix;
-  if (await isDir(path)) return latestIn(path);
-  if (!(await exists(path))) throw await notFound(prefix);
+  if (prefix !== path && (await isIndexed(prefix, files))) return prefix;
+  if (await files.isDir(path)) return latestIn(path, files);
+  if (!(await files.exists(path))) throw await notFound(prefix, files);
   if (prefix === path) {
-    const latest = await latestCheckpoint(dirname(path), basename(path));
-    if (latest !== null && (await isIndexed(latest))) return latest;
+    const latest = await latestCheckpoint(dirname(path), basename(path), files);
+    if (latest !== null && (await isIndexed(latest, files))) return latest;
   }
   throw new VarscopeError("UNIMPLEMENTED", "this is no V2 checkpoint, whose index would be beside it", {
     at: path,
@@ -46,14 +46,14 @@ export async function locateCheckpoint(path: string): Promise<string> {
   });
 }
 
-const isIndexed = async (prefix: string): Promise<boolean> =>
-  (await exists(indexFile(prefix))) || (await exists(pendingFile(indexFile(prefix))));
+const isIndexed = async (prefix: string, files: Files): Promise<boolean> =>
+  (await files.exists(indexFile(prefix))) || files.exists(pendingFile(indexFile(prefix)));
 
-async function latestIn(folder: string): Promise<string> {
-  const latest = await latestCheckpoint(folder);
-  if (latest !== null && (await isIndexed(latest))) return latest;
+async function latestIn(folder: string, files: Files): Promise<string> {
+  const latest = await latestCheckpoint(folder, undefined, files);
+  if (latest !== null && (await isIndexed(latest, files))) return latest;
   // A folder copied without its state file: fine where it holds one checkpoint.
-  const indexes = (await listDir(folder)).filter((name) => name.endsWith(".index"));
+  const indexes = (await files.list(folder)).filter((name) => name.endsWith(".index"));
   if (latest === null && indexes.length === 1)
     return joinPath(folder, indexes[0]!.slice(0, -".index".length));
   throw new VarscopeError("NOT_FOUND", "Couldn't find 'checkpoint' file or checkpoints in given directory", {
@@ -65,9 +65,9 @@ async function latestIn(folder: string): Promise<string> {
   });
 }
 
-async function notFound(prefix: string): Promise<VarscopeError> {
+async function notFound(prefix: string, files: Files): Promise<VarscopeError> {
   const sentence = `Unsuccessful TensorSliceReader constructor: Failed to find any matching files for ${prefix}`;
-  const near = await listDir(dirname(prefix)).catch(() => []);
+  const near = await files.list(dirname(prefix)).catch(() => []);
   const prefixes = near
     .filter((name) => name.endsWith(".index"))
     .map((name) => name.slice(0, -".index".length));

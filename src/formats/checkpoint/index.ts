@@ -3,6 +3,7 @@
  * open.ts for reading, save.ts for writing, state.ts for the `checkpoint` state file.
  */
 
+export { openCheckpointCollection } from "./collection.ts";
 export { locateCheckpoint, shardedFilename } from "./files.ts";
 export { mergeCheckpoints } from "./merge.ts";
 export {

@@ -1,6 +1,6 @@
 /** @file Reading a V2 checkpoint: the index at once, a tensor when it is asked for. Start at `openCheckpoint`. */
 
-import { exists, fileSource, type Source } from "#platform";
+import { diskFiles, type Files, type Source } from "#platform";
 import { type Box, type DType, formatShape, type Tensor, VarscopeError } from "../../base/index.ts";
 import { type BundleIndex, type IndexEntry, readIndex } from "./bundle.ts";
 import { dataFile, indexFile, locateCheckpoint, pendingFile } from "./files.ts";
@@ -53,38 +53,59 @@ export interface CheckpointSources {
 /**
  * Opens the checkpoint that `path` means: a prefix, one of its files, a state file, or a folder (then the latest).
  *
+ * @param files - where its files are looked up
  * @throws VarscopeError NOT_FOUND - there is none; DATA_LOSS - the index is damaged; UNIMPLEMENTED - V1 format
  */
-export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  const prefix = await locateCheckpoint(path);
-  const pending = pendingFile(indexFile(prefix));
-  const isPending = await exists(pending);
-  const shard = async (i: number, n: number): Promise<Source> => {
-    const file = dataFile(prefix, i, n);
-    return fileSource(isPending && (await exists(pendingFile(file))) ? pendingFile(file) : file);
-  };
-  return openCheckpointFrom(prefix, { index: fileSource(isPending ? pending : indexFile(prefix)), shard });
+export async function openCheckpoint(path: string, files: Files = diskFiles): Promise<Checkpoint> {
+  const prefix = await locateCheckpoint(path, files);
+  return openCheckpointFrom(prefix, await sourcesOf(prefix, files));
 }
 
 /** Opens a checkpoint over any sources: bytes, Blobs, HTTP ranges. @throws VarscopeError DATA_LOSS - the index is damaged */
-export async function openCheckpointFrom(prefix: string, sources: CheckpointSources): Promise<Checkpoint> {
+export const openCheckpointFrom = async (prefix: string, sources: CheckpointSources): Promise<Checkpoint> =>
+  checkpointOf(prefix, await openBundle(sources));
+
+/** The sources of a prefix, those of a save that is pending first. */
+export async function sourcesOf(prefix: string, files: Files): Promise<CheckpointSources> {
+  const pending = pendingFile(indexFile(prefix));
+  const isPending = await files.exists(pending);
+  const shard = async (i: number, n: number): Promise<Source> => {
+    const file = dataFile(prefix, i, n);
+    return files.source(isPending && (await files.exists(pendingFile(file))) ? pendingFile(file) : file);
+  };
+  return { index: files.source(isPending ? pending : indexFile(prefix)), shard };
+}
+
+/** A checkpoint whose index is read, and whose shards open when they are needed. */
+export interface Bundle {
+  readonly index: BundleIndex;
+  readonly shard: ShardOf;
+  close(): Promise<void>;
+}
+
+/** Reads the index. @throws VarscopeError DATA_LOSS - it is damaged */
+export async function openBundle(sources: CheckpointSources): Promise<Bundle> {
   let index: BundleIndex;
   try {
     index = readIndex(await sources.index.read(0, await sources.index.size()), sources.index.name);
   } finally {
     await sources.index.close();
   }
-  return checkpointOf(prefix, index, sources);
-}
-
-function checkpointOf(prefix: string, index: BundleIndex, sources: CheckpointSources): Checkpoint {
-  const byName = new Map(index.entries.map((entry) => [entry.name, entry]));
   const shards = new Map<number, Promise<Source>>();
   const shard: ShardOf = (i) => {
     const open = shards.get(i) ?? Promise.resolve(sources.shard(i, index.shards));
     shards.set(i, open);
     return open;
   };
+  const close = async (): Promise<void> => {
+    const open = await Promise.allSettled(shards.values());
+    await Promise.all(open.map((s) => (s.status === "fulfilled" ? s.value.close() : undefined)));
+  };
+  return { index, shard, close };
+}
+
+function checkpointOf(prefix: string, { index, shard, close }: Bundle): Checkpoint {
+  const byName = new Map(index.entries.map((entry) => [entry.name, entry]));
   const entry = (name: string): IndexEntry => {
     const found = byName.get(name);
     if (found === undefined) throw missing(name, prefix, byName.keys());
@@ -101,10 +122,7 @@ function checkpointOf(prefix: string, index: BundleIndex, sources: CheckpointSou
     readSlice: async (name, spec, options = {}) =>
       spec === "" ? read(name, options) : readRegion(entry(name), boxOf(entry(name), spec), shard, options),
     readMany: async (names, options = {}) => readAll(names.map(entry), shard, options),
-    close: async () => {
-      const open = await Promise.allSettled(shards.values());
-      await Promise.all(open.map((s) => (s.status === "fulfilled" ? s.value.close() : undefined)));
-    },
+    close,
   };
 }
 

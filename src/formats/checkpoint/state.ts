@@ -7,11 +7,12 @@
 
 import {
   absolutePath,
-  exists,
-  fileSource,
+  diskFiles,
+  type Files,
   isAbsolute,
   joinPath,
   relativePath,
+  type Source,
   type WriteOptions,
   writeFileAtomic,
 } from "#platform";
@@ -39,11 +40,15 @@ const STATE_FILE = "checkpoint";
  *
  * @throws VarscopeError INVALID_ARGUMENT - the file names no latest checkpoint
  */
-export async function readCheckpointState(dir: string, name = STATE_FILE): Promise<CheckpointState | null> {
+export async function readCheckpointState(
+  dir: string,
+  name = STATE_FILE,
+  files: Files = diskFiles,
+): Promise<CheckpointState | null> {
   const file = joinPath(dir, name);
   let state: CheckpointState;
   try {
-    state = parseState(await readText(file), file);
+    state = parseState(await readText(files.source(file)), file);
   } catch (e) {
     if (isVarscopeError(e)) return null;
     throw e;
@@ -65,15 +70,14 @@ export async function readCheckpointState(dir: string, name = STATE_FILE): Promi
 /** Far beyond any state file: 10,000 paths of 1 KB. */
 const MAX_STATE_BYTES = 10_000_000;
 
-async function readText(file: string): Promise<string> {
-  const source = fileSource(file);
+async function readText(source: Source): Promise<string> {
   try {
     const size = await source.size();
     if (size > MAX_STATE_BYTES) {
       throw new VarscopeError(
         "DATA_LOSS",
         `a state file of ${size} bytes; at most ${MAX_STATE_BYTES} are read`,
-        { at: file },
+        { at: source.name },
       );
     }
     return new TextDecoder().decode(await source.read(0, size));
@@ -143,12 +147,16 @@ const fromDir = (dir: string, path: string): string => relativePath(absolutePath
  *
  * @throws VarscopeError INVALID_ARGUMENT - the state file names no latest checkpoint
  */
-export async function latestCheckpoint(dir: string, name = STATE_FILE): Promise<string | null> {
-  const state = await readCheckpointState(dir, name);
+export async function latestCheckpoint(
+  dir: string,
+  name = STATE_FILE,
+  files: Files = diskFiles,
+): Promise<string | null> {
+  const state = await readCheckpointState(dir, name, files);
   if (state === null) return null;
-  return (await checkpointExists(state.modelCheckpointPath)) ? state.modelCheckpointPath : null;
+  return (await checkpointExists(state.modelCheckpointPath, files)) ? state.modelCheckpointPath : null;
 }
 
 /** Whether a V2 index, or a V1 file, of that prefix is there. Shards are not looked for. */
-export const checkpointExists = async (prefix: string): Promise<boolean> =>
-  (await exists(`${prefix}.index`)) || (await exists(prefix));
+export const checkpointExists = async (prefix: string, files: Files = diskFiles): Promise<boolean> =>
+  (await files.exists(`${prefix}.index`)) || files.exists(prefix);

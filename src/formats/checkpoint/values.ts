@@ -20,7 +20,7 @@ import {
   VarscopeError,
   wholeBox,
 } from "../../base/index.ts";
-import type { IndexEntry, Part, Stored } from "./bundle.ts";
+import type { IndexEntry, Stored } from "./bundle.ts";
 import { boxOfSlice } from "./slice.ts";
 import { readStrings } from "./strings.ts";
 
@@ -120,11 +120,13 @@ async function readBytes(
   checkCrc(item, source, crc);
 }
 
-function needRunning(signal: AbortSignal | undefined): void {
+/** @throws VarscopeError CANCELLED */
+export function needRunning(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new VarscopeError("CANCELLED", "the read was aborted", { cause: signal.reason });
 }
 
-function checkCrc({ name, stored }: Item, source: Source, crc: number): void {
+/** Compares the checksum of an entry with that of its bytes. @throws VarscopeError DATA_LOSS - they differ */
+export function checkCrc({ name, stored }: Pick<Item, "name" | "stored">, source: Source, crc: number): void {
   if (maskCrc(crc) === stored.crc) return;
   throw new VarscopeError(
     "DATA_LOSS",
@@ -209,7 +211,7 @@ async function readPart(item: Item, shard: ShardOf, options: ReadOptions): Promi
 const MAX_PARTS = 10_000;
 
 /** Checks that disjoint parts make up the region. */
-function needCovered(entry: IndexEntry, region: Box, used: readonly { readonly common: Box }[]): void {
+export function needCovered(entry: IndexEntry, region: Box, used: readonly { readonly common: Box }[]): void {
   const refuse = (what: string): VarscopeError =>
     new VarscopeError("DATA_LOSS", `the parts of ${formatShape(entry.shape)} ${what}`, {
       at: entry.name,
@@ -224,7 +226,7 @@ function needCovered(entry: IndexEntry, region: Box, used: readonly { readonly c
 }
 
 /** Checks that the files have all parts, and that no bytes are claimed twice. */
-async function needParts(entry: IndexEntry, parts: readonly Part[], shard: ShardOf): Promise<void> {
+export async function needParts(entry: IndexEntry, parts: readonly Stored[], shard: ShardOf): Promise<void> {
   const claimed = new Map<number, number>();
   for (const part of parts) {
     const source = await needStored({ ...entry, count: 0, stored: part }, shard);
