@@ -1,6 +1,6 @@
 /** @file `varscope diff`: prints what edit/diff.ts finds. Start at `diffCommand`. */
 
-import { formatShape, isVarscopeError, VarscopeError } from "../base/index.ts";
+import { formatShape } from "../base/index.ts";
 import { type Difference, type DiffReport, diffModels } from "../edit/diff.ts";
 import type { Unmatched } from "../edit/match.ts";
 import { openModel } from "../edit/open-model.ts";

@@ -1,0 +1,226 @@
+/** @file `varscope edit`: makes a plan of its options, prints it, writes what it says. Start at `editCommand`. */
+
+import { readFile } from "#platform";
+import { type DType, formatShape, isDType, type Tensor, VarscopeError } from "../base/index.ts";
+import { planEdit } from "../edit/edit.ts";
+import { openModel } from "../edit/open-model.ts";
+import type { EditOptions, EditPlan, PlannedLoss } from "../edit/plan.ts";
+import { formatLike, needFree, needWritable, writeModel } from "../edit/write-model.ts";
+import type { WriteReport } from "../formats/collection/index.ts";
+import { readNpy } from "../wire/index.ts";
+import { formatJson } from "./json.ts";
+import { progressOn } from "./progress.ts";
+import {
+  type Column,
+  formatCount,
+  formatTable,
+  type Row,
+  type Streams,
+  type Style,
+  styleFor,
+} from "./terminal.ts";
+
+export interface EditFlags {
+  readonly rename?: readonly (readonly [string, string])[];
+  readonly keep?: readonly RegExp[];
+  readonly drop?: readonly RegExp[];
+  readonly cast?: readonly (readonly [string, string])[];
+  readonly allowLossy?: boolean;
+  readonly dropSlots?: boolean;
+  readonly ema?: boolean;
+  readonly swapEma?: boolean;
+  readonly set?: readonly (readonly [string, string])[];
+  readonly reshape?: readonly (readonly [string, string])[];
+  readonly reverse?: readonly string[];
+  readonly shards?: number;
+  readonly format?: string;
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** Writes an edited container. @throws VarscopeError as `planEdit` and `writeModel`; OUT_OF_RANGE - a cast loses values */
+export async function editCommand(
+  pathIn: string,
+  pathOut: string,
+  flags: EditFlags,
+  streams: Streams,
+): Promise<void> {
+  const { stdout, stderr, signal } = streams;
+  const options = await optionsOf(flags);
+  const from = await openModel(pathIn);
+  const progress = progressOn(stderr, "writing");
+  try {
+    const format = flags.format === undefined ? formatLike(pathOut, from.format) : needWritable(flags.format);
+    if (!flags.dryRun) await needFree(pathOut, { format, ...(flags.force && { force: true }) });
+    const plan = await planEdit(from, { ...options, ...(signal && { signal }) });
+    for (const option of plan.unused) stderr.write(`varscope: ${option} matches nothing\n`);
+    const refused = flags.allowLossy ? [] : plan.losses.filter((l) => l.refused);
+    if (flags.dryRun !== true && refused.length > 0) throw lossy(refused);
+    const report = flags.dryRun
+      ? null
+      : await writeModel(pathOut, plan, {
+          format,
+          ...(signal && { signal }),
+          ...(flags.shards !== undefined && { shards: flags.shards }),
+          ...(flags.force && { force: true }),
+          onProgress: (done) => progress.report(done, 0),
+        });
+    progress.end();
+    const text = flags.json
+      ? formatJson(jsonOf(pathIn, pathOut, format, plan, report), 2)
+      : planLines(plan, styleFor(stdout), flags.dryRun ?? false).join("\n");
+    const end = flags.json ? "" : `${endLine(plan, report, pathOut, format)}\n`;
+    stdout.write(`${text}\n${end}`);
+    if (flags.dryRun && refused.length > 0) throw lossy(refused);
+  } finally {
+    progress.end();
+    await from.close();
+  }
+}
+
+async function optionsOf(flags: EditFlags): Promise<EditOptions> {
+  if (flags.ema && flags.swapEma) throw wrong("--ema and --swap-ema exclude each other");
+  const set = new Map<string, Tensor>();
+  for (const [name, value] of flags.set ?? []) set.set(name, await arrayOf(value));
+  return {
+    ...(flags.rename && { rename: flags.rename.map(([p, to]) => [patternOf(p, "--rename"), to] as const) }),
+    ...(flags.keep && { keep: flags.keep }),
+    ...(flags.drop && { drop: flags.drop }),
+    ...(flags.cast && { cast: flags.cast.map(([p, to]) => [patternOf(p, "--cast"), dtypeOf(to)] as const) }),
+    ...(flags.dropSlots && { dropSlots: true }),
+    ...(flags.ema && { ema: "take" as const }),
+    ...(flags.swapEma && { ema: "swap" as const }),
+    set,
+    reshape: new Map((flags.reshape ?? []).map(([name, dims]) => [name, dimsOf(dims)] as const)),
+    reverse: (flags.reverse ?? []).map(reverseOf),
+  };
+}
+
+const wrong = (what: string, hint?: string): VarscopeError =>
+  new VarscopeError("INVALID_ARGUMENT", what, hint === undefined ? {} : { hint });
+
+/** A regular expression of a command line. @throws VarscopeError INVALID_ARGUMENT */
+export function patternOf(text: string, option: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (cause) {
+    throw new VarscopeError("INVALID_ARGUMENT", (cause as Error).message, { at: option, cause });
+  }
+}
+
+function dtypeOf(text: string): DType {
+  if (isDType(text)) return text;
+  throw wrong(`${text} is no dtype`, "write it as TensorFlow does: float16, bfloat16, float32, int64");
+}
+
+function dimsOf(text: string): number[] {
+  const dims =
+    text === "" || text === "[]"
+      ? []
+      : text
+          .replace(/^\[|\]$/g, "")
+          .split(/[,x]/)
+          .map((s) => s.trim());
+  if (dims.every((s) => /^\d+$/.test(s) && Number.isSafeInteger(Number(s)))) return dims.map(Number);
+  throw wrong(`${text} is no shape`, "write it as 1,1,4096,4096");
+}
+
+function reverseOf(text: string): { readonly name: string; readonly axis: number } {
+  const [, name, axis] = /^(.+):(-?\d+)$/.exec(text) ?? [];
+  if (name === undefined)
+    throw wrong(`--reverse ${text} names no axis`, "write it as NAME:AXIS, such as conv1/kernel:2");
+  return { name, axis: Number(axis) };
+}
+
+async function arrayOf(value: string): Promise<Tensor> {
+  if (!value.startsWith("@")) throw wrong(`--set takes a file, found ${value}`, "write it as NAME=@file.npy");
+  const file = value.slice(1);
+  return readNpy(await readFile(file), { file });
+}
+
+const lossOf = (l: PlannedLoss): string =>
+  [
+    [l.overflow, "overflow"],
+    [l.flushed, "become 0"],
+    [l.inexact, "lose digits"],
+  ]
+    .filter(([n]) => n !== 0)
+    .map(([n, what]) => `${formatCount(n as number)} ${what}`)
+    .join(", ");
+
+function lossy(losses: readonly PlannedLoss[]): VarscopeError {
+  const [first] = losses;
+  const shown = losses.slice(0, 20).map((l) => `${l.name}: ${lossOf(l)} as ${l.dtype[1]}`);
+  const rest = losses.length > 20 ? [`and ${losses.length - 20} more`] : [];
+  return new VarscopeError("OUT_OF_RANGE", `the cast loses values (${[...shown, ...rest].join("; ")})`, {
+    at: first!.name,
+    hint: "leave these out of the pattern, take bfloat16, or give --allow-lossy",
+  });
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: "variable" },
+  { title: "dtype" },
+  { title: "shape" },
+  { title: "changes" },
+];
+
+/** The whole plan, or what changes of it. */
+function planLines(plan: EditPlan, style: Style, isWhole: boolean): string[] {
+  const shown = isWhole ? plan.variables : plan.variables.filter((v) => v.changes.length > 0);
+  const rows = shown.map((v): Row => [v.name, v.dtype, formatShape(v.shape), v.changes.join(", ")]);
+  const lines = rows.length > 0 ? [...formatTable(COLUMNS, rows, style), ""] : [];
+  if (plan.dropped.length > 0) {
+    const dropped: Column[] = [{ title: "left out" }, { title: "why" }];
+    lines.push(
+      ...formatTable(
+        dropped,
+        plan.dropped.map((d): Row => [d.name, d.why]),
+        style,
+      ),
+      "",
+    );
+  }
+  if (plan.losses.length > 0) {
+    const columns: Column[] = [{ title: "lossy cast" }, { title: "dtype" }, { title: "elements" }];
+    const losses = plan.losses.map((l): Row => [l.name, l.dtype.join(" -> "), lossOf(l)]);
+    lines.push(...formatTable(columns, losses, style), "");
+  }
+  return lines;
+}
+
+function endLine(plan: EditPlan, report: WriteReport | null, out: string, format: string): string {
+  const count = `${formatCount(plan.variables.length)} variables`;
+  const head =
+    report === null ? `would write ${count} to ${out} (${format})` : `${count} -> ${out} (${format})`;
+  return [head, ...(report === null ? [] : leftLines(report))].join("\n");
+}
+
+/** What a writer could not carry, one line each. */
+export const leftLines = ({ left }: WriteReport): string[] =>
+  left.map(({ what, why }) => `not carried: ${what}; ${why}`);
+
+const jsonOf = (
+  from: string,
+  out: string,
+  format: string,
+  plan: EditPlan,
+  report: WriteReport | null,
+): object => ({
+  in: from,
+  out,
+  format,
+  written: report !== null,
+  variables: plan.variables.map((v) => ({
+    name: v.name,
+    from: v.from,
+    dtype: v.dtype,
+    shape: v.shape,
+    changes: v.changes,
+  })),
+  dropped: plan.dropped,
+  losses: plan.losses,
+  unused: plan.unused,
+  left: report?.left ?? [],
+});
