@@ -57,6 +57,18 @@ export function readObjectGraph(bytes: Uint8Array, at: string): ObjectGraph {
 export const writeObjectGraph = (graph: MessageInitShape<typeof TrackableObjectGraphSchema>): Uint8Array =>
   toBinary(TrackableObjectGraphSchema, create(TrackableObjectGraphSchema, graph));
 
+/** Edge of that name. */
+export const childOf = (node: ObjectNode, name: string): number | undefined =>
+  node.children.find((child) => child.localName === name)?.nodeId;
+
+/** Items of a list or tuple, by index; what is no item is left out. */
+export function itemsOf(node: ObjectNode): Map<number, number> {
+  const items = new Map<number, number>();
+  for (const { localName, nodeId } of node.children)
+    if (/^\d{1,9}$/.test(localName)) items.set(Number(localName), nodeId);
+  return items;
+}
+
 /** Counts nodes and what is in them before they take memory: an entry of 2 bytes decodes to a hundred times that. */
 function needFewEntries(bytes: Uint8Array, at: string): void {
   let entries = 0;

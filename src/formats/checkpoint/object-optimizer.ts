@@ -6,7 +6,7 @@
  */
 
 import type { Role } from "../collection/index.ts";
-import type { ObjectGraph, ObjectNode } from "./object-graph.ts";
+import { childOf, itemsOf, type ObjectGraph, type ObjectNode } from "./object-graph.ts";
 
 /** What is known of a variable of an optimizer. */
 export interface OptimizerFacts {
@@ -49,18 +49,6 @@ const RMSPROP_LISTS: Readonly<Record<string, string>> = {
 /** The lists of an optimizer and what they hold. @param name - of the optimizer; @param lists - names of those that it has */
 export const slotLists = (name: string, lists: ReadonlySet<string>): Readonly<Record<string, string>> =>
   /rms_?prop/i.test(name) || (lists.has("_velocities") && !lists.has("_momentums")) ? RMSPROP_LISTS : LISTS;
-
-/** Edge of that name. */
-export const childOf = (node: ObjectNode, name: string): number | undefined =>
-  node.children.find((child) => child.localName === name)?.nodeId;
-
-/** Items of a list or tuple, by index; what is no item is left out. */
-export function itemsOf(node: ObjectNode): Map<number, number> {
-  const items = new Map<number, number>();
-  for (const { localName, nodeId } of node.children)
-    if (/^\d{1,9}$/.test(localName)) items.set(Number(localName), nodeId);
-  return items;
-}
 
 const fullNameOf = (node: ObjectNode): string => node.attributes[0]?.fullName ?? "";
 const isStep = (edge: string): boolean => edge === "_iterations" || edge === "iter";
