@@ -14,7 +14,7 @@ import {
   VarscopeError,
 } from "../base/index.ts";
 import { type VariableCollection, type VariableEntry, variableOf } from "../formats/collection/index.ts";
-import { castPiece, type LossCount, needCastable } from "./cast.ts";
+import { castValues } from "./cast-values.ts";
 import type { Draft, EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./plan.ts";
 import { renameDrafts } from "./rename.ts";
 import { reversed } from "./reverse.ts";
@@ -186,20 +186,10 @@ async function castAll(
   for (const d of live) {
     const to = cast.findLast(([p, dtype]) => p.test(d.entry.name) && isMeant(p, d, dtype))?.[1];
     if (to === undefined || to === d.dtype) continue;
-    needCastable(d.dtype, to, d.entry.name);
-    const { values, dtype } = d;
-    const loss: LossCount = { overflow: 0, flushed: 0, inexact: 0 };
-    for await (const piece of values(signal === undefined ? {} : { signal })) castPiece(piece, to, loss);
-    d.changes.push(`cast from ${dtype}`);
-    d.dtype = to;
-    d.values = async function* (reading) {
-      for await (const piece of values(reading))
-        yield castPiece(piece, to, { overflow: 0, flushed: 0, inexact: 0 });
-    };
-    if (loss.overflow + loss.flushed + loss.inexact === 0) continue;
-    // Small weights may become 0; a variance of 0 ends in a division by the square root of epsilon alone.
-    const refused = loss.overflow > 0 || loss.inexact > 0 || d.entry.role === "moving-variance";
-    losses.push({ name: d.entry.name, dtype: [dtype, to], ...loss, refused });
+    const made = await castValues(d, to, signal);
+    if (made.loss !== null) losses.push({ name: d.entry.name, dtype: [d.dtype, to], ...made.loss });
+    d.changes.push(`cast from ${d.dtype}`);
+    Object.assign(d, { dtype: to, values: made.values });
   }
   return losses;
 }

@@ -80,24 +80,26 @@ export async function writerOf(format: WritableFormat): Promise<CollectionWriter
     case "safetensors":
       return (await import("../formats/arrays/index.ts")).writeSafetensors;
     case "graph-def":
-      return (await import("./graph-collection.ts")).writeGraphCollection;
+      return (await import("./graph-write.ts")).writeGraphCollection;
   }
 }
 
-/** Formats whose container is an index and data files beside it. */
-const isSharded = (format: WritableFormat): boolean =>
-  format === "checkpoint-v2" || format === "checkpoint-object";
+/** Names of a container's files beyond its own: the index and data of V2, the shards of V1. */
+const PARTS: Partial<Record<WritableFormat, RegExp>> = {
+  "checkpoint-v2": /^\.(index|data-\d{5}-of-\d{5})$/,
+  "checkpoint-object": /^\.(index|data-\d{5}-of-\d{5})$/,
+  "checkpoint-v1": /^(|-\d{5}-of-\d{5})$/,
+};
 
 /** Files that stand where a container would be written. */
 export async function filesInPlace(path: string, format: WritableFormat): Promise<string[]> {
-  if (!isSharded(format)) return (await exists(path)) ? [path] : [];
-  const folder = dirname(path);
-  const base = basename(path);
+  const parts = PARTS[format];
+  if (parts === undefined) return (await exists(path)) ? [path] : [];
+  const [folder, base] = [dirname(path), basename(path)];
   const names = (await exists(folder)) ? await listDir(folder) : [];
-  const mine = names.filter(
-    (n) => n === `${base}.index` || (n.startsWith(`${base}.data-`) && /\.data-\d{5}-of-\d{5}$/.test(n)),
-  );
-  return mine.map((n) => `${path.slice(0, path.length - base.length)}${n}`);
+  return names
+    .filter((n) => n.startsWith(base) && parts.test(n.slice(base.length)))
+    .map((n) => `${path.slice(0, path.length - base.length)}${n}`);
 }
 
 export interface WriteModelOptions extends WriteCollectionOptions {
@@ -119,7 +121,7 @@ export async function writeModel(
 ): Promise<WriteReport> {
   const { format, force, ...rest } = options;
   await needFree(path, options);
-  if (rest.shards !== undefined && !isSharded(format)) {
+  if (rest.shards !== undefined && PARTS[format] === undefined) {
     throw new VarscopeError("INVALID_ARGUMENT", `${format} has no shards`, {
       at: path,
       hint: "leave --shards out",
