@@ -3,7 +3,7 @@
  * Start at `openGraph`.
  */
 
-import { exists, readFile } from "#platform";
+import { diskFiles, type Files } from "#platform";
 import {
   DTYPES,
   type DType,
@@ -13,7 +13,6 @@ import {
   type Tensor,
   VarscopeError,
 } from "../base/index.ts";
-import { openCheckpoint } from "../formats/checkpoint/index.ts";
 import { roleOf } from "../formats/collection/index.ts";
 import { parseGraphDef, readGraphDef } from "../formats/graph-def/index.ts";
 import {
@@ -52,18 +51,28 @@ export const isGraphKind = (kind: FileKind | null): boolean => kind !== null && 
  *
  * @throws VarscopeError NOT_FOUND - no such file, or a checkpoint without a graph; INVALID_ARGUMENT - no graph is in it; and as `readGraphDef`
  */
-export async function openGraph(path: string): Promise<GraphFile> {
-  const file = await graphFileOf(path);
-  const bytes = await readFile(file);
-  return readGraphFile(path, file, bytes, recognise(bytes));
+export async function openGraph(path: string, files: Files = diskFiles): Promise<GraphFile> {
+  const file = await graphFileOf(path, files);
+  const bytes = await bytesOfFile(file, files);
+  return readGraphFile(path, file, bytes, recognise(bytes), files);
+}
+
+/** All bytes of a file. */
+export async function bytesOfFile(file: string, files: Files): Promise<Uint8Array> {
+  const source = files.source(file);
+  try {
+    return await source.read(0, await source.size());
+  } finally {
+    if (files === diskFiles) await source.close();
+  }
 }
 
 /** The file that holds the graph. */
-async function graphFileOf(path: string): Promise<string> {
-  const found = await locate(path);
-  if (found.prefix === null) return found.file;
-  const meta = `${found.prefix}.meta`;
-  if (await exists(meta)) return meta;
+async function graphFileOf(path: string, files: Files): Promise<string> {
+  const found = await locate(path, files);
+  if (found.kind !== "checkpoint-v2" && found.kind !== "checkpoint-v1") return found.file;
+  const meta = `${found.file}.meta`;
+  if (await files.exists(meta)) return meta;
   throw new VarscopeError("NOT_FOUND", "this checkpoint has no graph beside it", {
     at: meta,
     hint: "give a MetaGraph (.meta) or a GraphDef (.pb, .pbtxt)",
@@ -76,6 +85,7 @@ export async function readGraphFile(
   file: string,
   bytes: Uint8Array,
   kind: FileKind | null,
+  files: Files = diskFiles,
 ): Promise<GraphFile> {
   const options = { registry: CORE_OPS, file };
   const text = (): string => new TextDecoder().decode(bytes);
@@ -91,7 +101,7 @@ export async function readGraphFile(
   if (kind !== "meta-graph" && kind !== "meta-graph-text") throw noGraph(file, kind);
   const meta = kind === "meta-graph" ? readMetaGraph(bytes, options) : parseMetaGraph(text(), options);
   const prefix = file.replace(/\.meta(\.txt)?$/, "");
-  const beside = prefix !== file && (await exists(`${prefix}.index`));
+  const beside = prefix !== file && (await files.exists(`${prefix}.index`));
   return { path, format: "meta-graph", graph: meta.graph, meta, checkpoint: beside ? prefix : null };
 }
 
@@ -131,11 +141,12 @@ export function graphVariables({ graph }: GraphFile): GraphVariable[] {
       if (op !== undefined) found.set(`${op.name}\0`, { name: "", dtype, shape: null, value: null }); // a part: not shown
     }
   }
+  const isPlain = graph.operations.every((op) => op.type === "Const"); // no graph but values alone
   for (const op of graph.operations) {
     if (found.has(`${op.name}\0`)) continue;
     const info = op.def?.variable?.(op.attrs as never);
     if (info !== undefined) found.set(op.name, { name: op.name, ...info, value: null });
-    else if (isFrozenVariable(op)) {
+    else if (op.type === "Const" && op.attrs.value !== undefined && (isPlain || isFrozenVariable(op))) {
       const value = op.attrs.value as unknown as Tensor;
       found.set(op.name, { name: op.name, dtype: value.dtype, shape: value.shape, value });
     }
@@ -159,32 +170,3 @@ function isFrozenVariable(op: Operation): boolean {
 /** Bytes of a value; 0 where the shape is unknown or the dtype has no fixed size. */
 export const bytesOfShape = (dtype: DType, shape: Shape | null): number =>
   isStatic(shape) ? sizeOf(shape) * DTYPES[dtype].bytes : 0;
-
-/**
- * Value of a variable of a graph file: its own constant, or from the checkpoint beside it.
- *
- * @throws VarscopeError FAILED_PRECONDITION - the file holds no values and no checkpoint lies beside it
- */
-export async function readGraphValue(
-  file: GraphFile,
-  variable: GraphVariable,
-  signal?: AbortSignal,
-): Promise<Tensor> {
-  if (variable.value !== null) return variable.value;
-  if (file.checkpoint === null) {
-    throw new VarscopeError(
-      "FAILED_PRECONDITION",
-      "the graph declares this variable and holds no value of it",
-      {
-        at: variable.name,
-        hint: "ask a checkpoint, or lay it beside the .meta under the same name",
-      },
-    );
-  }
-  const checkpoint = await openCheckpoint(file.checkpoint);
-  try {
-    return await checkpoint.read(variable.name, signal === undefined ? {} : { signal });
-  } finally {
-    await checkpoint.close();
-  }
-}

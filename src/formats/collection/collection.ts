@@ -78,6 +78,8 @@ export interface Extras {
   readonly kerasMetadata?: string;
   /** TrackableObjectGraph of an object-based checkpoint */
   readonly objectGraph?: Uint8Array;
+  /** GraphDef or MetaGraph, binary or text, as the file has it */
+  readonly graphFile?: Uint8Array;
 }
 
 /** An open container. */
