@@ -33,7 +33,7 @@ const MAX_LINES = 400;
 
 const files = readdirSync(ROOT, { recursive: true, encoding: "utf8" })
   .map((f) => f.split(sep).join("/"))
-  .filter((f) => f.endsWith(".ts") && statSync(join(ROOT, f)).isFile());
+  .filter((f) => /\.tsx?$/.test(f) && statSync(join(ROOT, f)).isFile());
 const sources = files.filter((f) => !/\.(test|gen)\.ts$/.test(f));
 
 interface Import {
