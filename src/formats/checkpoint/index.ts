@@ -24,4 +24,5 @@ export {
   updateCheckpointState,
 } from "./state.ts";
 export { openV1Collection } from "./v1.ts";
+export { writeV1Collection } from "./v1-save.ts";
 export type { ReadOptions } from "./values.ts";
