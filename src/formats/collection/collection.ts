@@ -76,6 +76,8 @@ export interface Extras {
   /** attribute training_config of .h5; metadata.json of .keras */
   readonly kerasTraining?: string;
   readonly kerasMetadata?: string;
+  /** of .keras: files below assets/ by name, such as vocabularies */
+  readonly kerasAssets?: ReadonlyMap<string, () => Promise<Uint8Array>>;
   /** TrackableObjectGraph of an object-based checkpoint */
   readonly objectGraph?: Uint8Array;
   /** GraphDef or MetaGraph, binary or text, as the file has it */
