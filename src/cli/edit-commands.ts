@@ -1,6 +1,6 @@
 /** @file Arguments of the commands that compare, change, average and convert containers. Each command's work is in its own file. */
 
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { assignment, each, type Outcome, pattern, positive, repeated, tolerance } from "./arguments.ts";
 import type { Streams } from "./terminal.ts";
 
@@ -130,6 +130,7 @@ export function addConvert(program: Command, streams: Streams, _outcome: Outcome
     .option("--like <template>", "OUT has TEMPLATE's names, layout and model, with IN's values")
     .option("--map <file>", "with --like: JSON object, name in IN -> name in TEMPLATE")
     .option("--rename <regex=replacement>", "replace in IN's names first; repeatable", each(assignment))
+    .option("--layout <keras>", "of an object-based checkpoint, what Keras 3 or Keras 2 restores", layoutOf)
     .option("--partial", "with --like: variables that IN lacks keep TEMPLATE's values")
     .option("--shards <n>", "data files of a checkpoint", positive)
     .option("--force", "overwrite existing files")
@@ -144,4 +145,9 @@ Examples:
     .action(async (from: string, to: string, options) =>
       (await import("./convert.ts")).convertCommand(from, to, options, streams),
     );
+}
+
+function layoutOf(text: string): "keras2" | "keras3" {
+  if (text === "keras2" || text === "keras3") return text;
+  throw new InvalidArgumentError("keras2 or keras3 is wanted.");
 }

@@ -1,6 +1,8 @@
 /** @file New names for variables; their slots and averages follow. Start at `renameDrafts`. */
 
 import { VarscopeError } from "../base/index.ts";
+import { collectionOf, type StoredVariable } from "../formats/collection/index.ts";
+import type { Model } from "./open-model.ts";
 import type { Draft } from "./plan.ts";
 
 /**
@@ -60,4 +62,41 @@ function followed(name: string, owner: string, renamed: string): string {
     if (at >= 0) return `${name.slice(0, at)}${spell(renamed)}${name.slice(at + owner.length)}`;
   }
   return name;
+}
+
+/** A container whose variables have other names, for those who look it up by them. Slots and averages follow. */
+export function renamedModel(model: Model, rules: readonly (readonly [RegExp, string])[]): Model {
+  const drafts = model.variables.map(
+    (entry): Draft => ({
+      entry,
+      isNew: false,
+      dropped: null,
+      name: entry.name,
+      dtype: entry.dtype,
+      shape: [],
+      keepsParts: true,
+      values: (reading) => model.stream(entry.name, reading),
+      changes: [],
+    }),
+  );
+  const ofs = renameDrafts(drafts, rules, []);
+  const variables = drafts.map(({ entry, name, values }): StoredVariable => {
+    const { layer, of, key, ...facts } = entry;
+    const renamed = name !== entry.name;
+    return {
+      ...facts,
+      ...(renamed ? {} : { layer }),
+      ...(renamed && key === entry.name ? {} : { key }),
+      ...(of === undefined ? {} : { of: ofs.get(of) ?? of }),
+      name,
+      read: (options) => model.read(entry.name, options),
+      readBox: (box, options) => model.readBox(entry.name, box, options),
+      stream: values,
+    };
+  });
+  const { path, format, extras } = model;
+  return {
+    ...collectionOf({ path, format, extras, variables, close: () => model.close() }),
+    graph: model.graph,
+  };
 }
