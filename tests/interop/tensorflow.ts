@@ -8,7 +8,7 @@ import { type DType, fromBytes, type Tensor } from "varscope";
 import { bytesOf } from "../../src/base/index.ts";
 
 /** A tensor on the wire: base64 of its bytes, for strings one for each. */
-interface WireTensor {
+export interface WireTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly data: string | readonly string[];
@@ -25,7 +25,7 @@ const toWire = (t: Tensor): WireTensor => ({
       : Buffer.from(bytesOf(t)).toString("base64"),
 });
 
-function fromWire({ dtype, shape, data }: WireTensor): Tensor {
+export function fromWire({ dtype, shape, data }: WireTensor): Tensor {
   if (typeof data !== "string")
     return { dtype, shape, data: data.map((s) => new Uint8Array(Buffer.from(s, "base64"))) };
   return fromBytes(dtype, shape, new Uint8Array(Buffer.from(data, "base64")));
@@ -122,7 +122,8 @@ export class TensorFlow {
     return this.ask("program", { name, path, arguments: args });
   }
 
-  private ask<R>(command: string, request: object): Promise<R> {
+  /** Any command of worker.py. */
+  ask<R>(command: string, request: object): Promise<R> {
     const answer = this.queue.then(async () => {
       this.child.stdin.write(`${JSON.stringify({ command, ...request })}\n`);
       const { value, done } = await this.lines.next();

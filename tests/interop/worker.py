@@ -18,6 +18,7 @@ import tensorflow as tf2  # noqa: E402
 
 tf = tf2.compat.v1
 tf.disable_eager_execution()
+import array_files  # noqa: E402
 import programs  # noqa: E402
 
 sessions = []
@@ -156,6 +157,9 @@ def program(name, path, arguments):
 
 COMMANDS = [
     open_meta, open_graph, run, train, variables, save, restore, freeze, save_tensors, load_tensors, program]
+
+
+COMMANDS += array_files.COMMANDS
 
 
 def main():
