@@ -25,32 +25,33 @@ export const toKeras3Layout = (from: VariableCollection): Relaid =>
     for (const [id, node] of graph.nodes.entries()) {
       const layers = layersOf(node);
       if (layers.length > 0) giveOperations(draft, id, layers);
-      for (const { localName, nodeId } of node.children)
-        if (UNDERSCORED.has(localName)) giveAlias(draft, id, `_${localName}`, nodeId, localName);
+      spellEdges(draft, id, node, "keras3");
     }
     for (const optimizer of optimizers) giveLists(draft, optimizer, "keras3");
   });
 
+export interface Keras2Options {
+  /** of which kind its optimizer is: "legacy", the only one until TensorFlow 2.10 (tf.keras.optimizers.legacy), or "later": "legacy" */
+  readonly optimizer?: "legacy" | "later";
+}
+
 /**
- * What Keras 2's `tf.train.Checkpoint(model=..., optimizer=...).restore` takes, of a checkpoint of Keras 3, for its first
- * optimizers (slot variables) and its later ones (lists).
+ * What Keras 2's `tf.train.Checkpoint(model=..., optimizer=...).restore` takes, of a checkpoint of Keras 3.
  *
  * @throws VarscopeError INVALID_ARGUMENT - no object-based checkpoint
  */
-export const toKeras2Layout = (from: VariableCollection): Relaid =>
+export const toKeras2Layout = (from: VariableCollection, options: Keras2Options = {}): Relaid =>
   relaid(from, (draft, graph) => {
     const optimizers = optimizersOf(draft, graph);
     const weighted = withVariables(graph);
     for (const [id, node] of graph.nodes.entries()) {
       const layers = operationsOf(graph, node);
       if (layers !== null) giveLayers(draft, weighted, id, layers);
-      for (const { localName, nodeId } of node.children)
-        if (localName.startsWith("_") && UNDERSCORED.has(localName.slice(1)))
-          giveAlias(draft, id, localName.slice(1), nodeId, localName);
+      spellEdges(draft, id, node, "keras2");
     }
     for (const optimizer of optimizers) {
-      giveLists(draft, optimizer, "keras2");
-      giveSlots(draft, optimizer);
+      if (options.optimizer === "later") giveLists(draft, optimizer, "keras2");
+      else giveSlots(draft, optimizer);
     }
   });
 
@@ -63,17 +64,37 @@ export function kerasLayoutOf(graph: ObjectGraph): "keras2" | "keras3" | null {
   return null;
 }
 
-/** Variables that Keras 3 keeps under a name with an underscore. @see Keras src/layers: `self._kernel = self.add_weight` */
-const UNDERSCORED: ReadonlySet<string> = new Set(["kernel", "embeddings"]);
+/** An edge to a variable as each layout has it. */
+interface Spelling {
+  readonly keras2: string;
+  readonly keras3: string;
+  /** whether it is so in a node with these other edges */
+  readonly fits: (has: (edge: string) => boolean) => boolean;
+}
 
-/** The edge as the new layout has it; the old one stays for what has no underscore there. */
-function giveAlias(draft: Draft, id: number, localName: string, nodeId: number, old: string): void {
-  const node = draft.nodes[id]!;
-  node.children = [
-    ...node.children.filter((edge) => edge.localName !== old),
-    reference({ localName, nodeId }),
-  ];
-  addExtra(draft, id, { localName: old, nodeId });
+/** @see Keras src/layers: `self._kernel = self.add_weight`; tf_keras layers/convolutional/depthwise_conv2d.py */
+const SPELLINGS: readonly Spelling[] = [
+  { keras2: "kernel", keras3: "_kernel", fits: (has) => !has("recurrent_kernel") },
+  { keras2: "embeddings", keras3: "_embeddings", fits: () => true },
+  {
+    keras2: "depthwise_kernel",
+    keras3: "kernel",
+    fits: (has) => !has("pointwise_kernel") && !has("recurrent_kernel"),
+  },
+];
+
+/** Edges to variables as the new layout has them; the old ones stay, for layers of one's own. */
+function spellEdges(draft: Draft, id: number, { children }: ObjectNode, to: "keras2" | "keras3"): void {
+  const has = (name: string): boolean => children.some((edge) => edge.localName === name);
+  for (const { localName, nodeId } of children) {
+    const old = to === "keras2" ? "keras3" : "keras2";
+    const spelling = SPELLINGS.find((s) => s[old] === localName && s.fits(has));
+    if (spelling === undefined) continue;
+    const node = draft.nodes[id]!;
+    const edge = reference({ localName: spelling[to], nodeId });
+    node.children = node.children.map((other) => (other.localName === localName ? edge : other));
+    addExtra(draft, id, { localName, nodeId });
+  }
 }
 
 const addExtra = (draft: Draft, id: number, edge: Edge): void => append(draft.extra, id, edge);
@@ -283,20 +304,25 @@ function giveLists(draft: Draft, optimizer: Optimizer, layout: "keras2" | "keras
   node.slotVariables = [];
 }
 
-/** The optimizer of slot variables, beside that of lists. */
-function giveSlots(draft: Draft, { id, step, rate, slots }: Optimizer): void {
+/** The optimizer of slot variables. */
+function giveSlots(draft: Draft, { id, name, step, rate, cache, slots }: Optimizer): void {
   const node = draft.nodes[id]!;
-  for (const [localName, nodeId] of [
+  const edges = [
     ["iter", step],
     ["learning_rate", rate],
-  ] as const)
-    if (nodeId !== undefined) addExtra(draft, id, { localName, nodeId });
-  for (const [slotName, byVariable] of slots)
-    for (const [originalVariableNodeId, slotVariableNodeId] of byVariable)
-      node.slotVariables.push({
-        $typeName: "tensorflow.TrackableObjectGraph.TrackableObject.SlotVariableReference",
-        originalVariableNodeId,
-        slotName,
-        slotVariableNodeId,
-      });
+    ["momentum_cache", cache],
+  ] as const;
+  node.children = edges.flatMap(([localName, nodeId]) => {
+    if (nodeId === undefined) return [];
+    draft.fullNames.set(nodeId, `${name}/${localName}`);
+    return [reference({ localName, nodeId })];
+  });
+  node.slotVariables = [...slots].flatMap(([slotName, byVariable]) =>
+    [...byVariable].map(([originalVariableNodeId, slotVariableNodeId]) => {
+      const of = draft.nodes[originalVariableNodeId]!.attributes[0]?.fullName ?? "";
+      draft.fullNames.set(slotVariableNodeId, `${name}/${of}/${slotName}`);
+      const $typeName = "tensorflow.TrackableObjectGraph.TrackableObject.SlotVariableReference" as const;
+      return { $typeName, originalVariableNodeId, slotName, slotVariableNodeId };
+    }),
+  );
 }

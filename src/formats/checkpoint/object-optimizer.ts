@@ -48,7 +48,10 @@ const RMSPROP_LISTS: Readonly<Record<string, string>> = {
 
 /** The lists of an optimizer and what they hold. @param name - of the optimizer; @param lists - names of those that it has */
 export const slotLists = (name: string, lists: ReadonlySet<string>): Readonly<Record<string, string>> =>
-  /rms_?prop/i.test(name) || (lists.has("_velocities") && !lists.has("_momentums")) ? RMSPROP_LISTS : LISTS;
+  name.toLowerCase().replaceAll("_", "").includes("rmsprop") ||
+  (lists.has("_velocities") && !lists.has("_momentums"))
+    ? RMSPROP_LISTS
+    : LISTS;
 
 const fullNameOf = (node: ObjectNode): string => node.attributes[0]?.fullName ?? "";
 const isStep = (edge: string): boolean => edge === "_iterations" || edge === "iter";
