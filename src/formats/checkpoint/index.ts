@@ -1,6 +1,6 @@
 /**
- * @file TensorFlow checkpoints, format V2: an index of tensors and the files of their values. V1 is not here. Start at
- * open.ts for reading, save.ts for writing, state.ts for the `checkpoint` state file.
+ * @file TensorFlow checkpoints. Format V2, an index of tensors and the files of their values: open.ts for reading, save.ts for
+ * writing; V1, tables of slices: v1.ts and v1-save.ts. Both behind TensorFlow's reader: reader.ts. The `checkpoint` state file: state.ts.
  */
 
 export { openCheckpointCollection } from "./collection.ts";
@@ -13,6 +13,8 @@ export {
   openCheckpoint,
   openCheckpointFrom,
 } from "./open.ts";
+export { type PrintTensorsOptions, printTensorsInCheckpointFile } from "./print-tensors.ts";
+export { type CheckpointReader, listVariables, loadVariable, newCheckpointReader } from "./reader.ts";
 export { type NamedTensor, type SaveOptions, saveCheckpoint } from "./save.ts";
 export { type Extent, formatSliceSpec, parseSliceSpec, type SliceSpec, type TensorSlice } from "./slice.ts";
 export {

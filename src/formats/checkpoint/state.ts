@@ -18,6 +18,7 @@ import {
 } from "#platform";
 import { isVarscopeError, VarscopeError } from "../../base/index.ts";
 import { formatState, parseState } from "./state-text.ts";
+import { hasMatch } from "./v1-files.ts";
 
 /** What a state file says. Paths are prefixes. */
 export interface CheckpointState {
@@ -157,6 +158,6 @@ export async function latestCheckpoint(
   return (await checkpointExists(state.modelCheckpointPath, files)) ? state.modelCheckpointPath : null;
 }
 
-/** Whether a V2 index, or a V1 file, of that prefix is there. Shards are not looked for. */
+/** Whether a V2 index, or a V1 file or one that its pattern fits, of that prefix is there. Shards of V2 are not looked for. */
 export const checkpointExists = async (prefix: string, files: Files = diskFiles): Promise<boolean> =>
-  (await files.exists(`${prefix}.index`)) || files.exists(prefix);
+  (await files.exists(`${prefix}.index`)) || (await files.exists(prefix)) || hasMatch(prefix, files);

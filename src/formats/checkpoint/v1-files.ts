@@ -27,6 +27,14 @@ export async function locateV1(path: string, files: Files): Promise<string[]> {
   return found.map((other) => (path === name ? other : joinPath(folder, other)));
 }
 
+/** Whether a file is there that the pattern `path` fits, as `v1-?????-of-00003`. */
+export async function hasMatch(path: string, files: Files): Promise<boolean> {
+  const name = basename(path);
+  if (!/[?*]/.test(name)) return false;
+  const fits = patternOf(name);
+  return (await files.list(dirname(path)).catch((): string[] => [])).some((other) => fits.test(other));
+}
+
 const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /** A pattern of the shell's. Many stars in one would make matching slow; two are enough for any checkpoint. */
