@@ -62,7 +62,7 @@ Examples:
 
 Exit codes: 0 done, 1 the work failed or a check found something, 2 wrong usage.`,
     );
-  for (const add of [addInspect, addPrint, addFreeze, addRun]) add(program, streams);
+  for (const add of [addInspect, addPrint, addFreeze, addRun, addUi]) add(program, streams);
   for (const add of [addDiff, addEdit, addAverage, addConvert]) add(program, streams, outcome);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
@@ -170,6 +170,16 @@ Example, training a MetaGraph of TensorFlow Python:
       if (exclusive) throw wrongUsage(program, "run", "--checkpoint and --init exclude each other");
       await (await import("./run.ts")).runCommand(model, options, streams);
     });
+}
+
+function addUi(program: Command, streams: Streams): void {
+  program
+    .command("ui")
+    .description("The inspector in a browser: serves its page and the container's files to this machine.")
+    .argument("<path>", "any container of variables")
+    .option("--port <n>", "port; by default any that is free", positive)
+    .option("--open", "open the browser")
+    .action(async (path: string, options) => (await import("./ui.ts")).uiCommand(path, options, streams));
 }
 
 /** A usage error of our own: printed as commander's are. */

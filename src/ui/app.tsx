@@ -280,14 +280,14 @@ function Toolbar(props: ToolbarProps) {
         </label>
       )}
       {state.tab === "variables" && (
-        <div class="switch" role="group" aria-label="Rows">
+        <fieldset class="switch" aria-label="Rows">
           <button type="button" aria-pressed={view.grouped} onClick={() => onView({ grouped: true })}>
             Layers
           </button>
           <button type="button" aria-pressed={!view.grouped} onClick={() => onView({ grouped: false })}>
             Variables
           </button>
-        </div>
+        </fieldset>
       )}
       {state.tab === "variables" && <Statistics inspector={inspector} state={state} />}
     </div>

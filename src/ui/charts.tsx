@@ -7,7 +7,7 @@ import { count, number } from "./words.ts";
 
 /** A histogram of a few pixels. */
 export function Spark({ histogram }: { readonly histogram: Histogram | null | undefined }) {
-  if (histogram === null || histogram === undefined) return null;
+  if (histogram === null || histogram === undefined || histogram.counts.length < 2) return null;
   const { counts } = histogram;
   const most = Math.max(...counts);
   const step = 36 / counts.length;

@@ -2,6 +2,7 @@
 
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 const KNOWN = /\.(keras|h5|hdf5|pb|pbtxt|meta|npz|safetensors|tflite|onnx)$/i;
+const DATA = /\.data-\d{5}-of-\d{5}$/;
 const V1_FIRST = /-00000-of-\d{5}$/;
 
 /**
@@ -23,7 +24,7 @@ export function containersIn(paths: readonly string[]): string[] {
     });
   const free = paths.filter((p) => !isPart(p));
   const prefixes = free.filter((p) => p.endsWith(".index")).map((p) => p.slice(0, -".index".length));
-  const files = free.filter((p) => KNOWN.test(p) || V1_FIRST.test(p));
+  const files = free.filter((p) => KNOWN.test(p) || (V1_FIRST.test(p) && !DATA.test(p)));
   const found = [
     ...saved.sort(),
     ...prefixes.sort(COLLATOR.compare).reverse(),

@@ -1,7 +1,7 @@
 /** @file What the doctor found. Start at `Findings`. */
 
+import type { Finding } from "../edit/doctor/rule.ts";
 import { Copy } from "./detail.tsx";
-import type { Finding } from "./protocol.ts";
 import type { Inspector, Work } from "./state.ts";
 import { count, plural } from "./words.ts";
 

@@ -4,6 +4,7 @@
  */
 
 import type { DiffReport } from "../edit/diff.ts";
+import type { Finding } from "../edit/doctor/rule.ts";
 import type { Stats } from "../edit/stats.ts";
 import type { Format, VariableEntry } from "../formats/collection/index.ts";
 
@@ -66,15 +67,6 @@ export interface Detail {
   readonly text: string;
   readonly isWhole: boolean;
   readonly picture: Picture | null;
-}
-
-/** Findings of the doctor. */
-export interface Finding {
-  readonly rule: string;
-  readonly severity: "error" | "warning" | "info";
-  readonly variables: readonly string[];
-  readonly message: string;
-  readonly repair?: string;
 }
 
 /** What the page asks. */

@@ -1,9 +1,10 @@
 /** @file The page's state and what changes it; what is drawn is in the .tsx files. Start at `makeInspector`. */
 
 import type { DiffReport } from "../edit/diff.ts";
+import type { Finding } from "../edit/doctor/rule.ts";
 import type { Stats } from "../edit/stats.ts";
 import type { Asked, Reader } from "./client.ts";
-import type { Detail, Finding, Given, Opened, Progress, Side, Unread } from "./protocol.ts";
+import type { Detail, Given, Opened, Progress, Side, Unread } from "./protocol.ts";
 
 /** Work that ends with a value or an error. */
 export type Work<T> =

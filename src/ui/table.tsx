@@ -239,21 +239,23 @@ function InLayerCells({ variable: v, depth, numbers }: CellsProps & { readonly d
         <Dot health={healthOfVariable(v, numbers)} />
         <Path text={label} />
       </Cell>
-      <Cell class="chips">
-        <span class="chip plain">
+      <Cell class="inside">
+        <span>
           <i class={`swatch ${v.role}`} />
-          <span class="role">{v.slot ?? v.role}</span>
-          <span>{v.dtype}</span>
-          <b>{shape(v.shape)}</b>
+          {v.slot ?? v.role}
+        </span>
+        <span>{v.dtype}</span>
+        <b>{shape(v.shape)}</b>
+        <span class="hist">
           <Spark histogram={s?.histogram} />
         </span>
         {s !== undefined && s !== null && (
-          <span class="brief">
-            {number(s.min)} … {number(s.max)}
-            <i>
-              mean {number(s.mean)}, std {number(s.std)}
-            </i>
-          </span>
+          <>
+            <span class="range">
+              {s.min === s.max ? number(s.min) : `${number(s.min)} … ${number(s.max)}`}
+            </span>
+            <span>{s.min === s.max ? "" : `mean ${number(s.mean)}, std ${number(s.std)}`}</span>
+          </>
         )}
       </Cell>
       <Cell class="num">{count(sizeOfEntry(v))}</Cell>

@@ -108,7 +108,8 @@ async function statsOfAll(
     while (next < wanted.length && !signal.aborted) {
       const v = wanted[next++]!;
       try {
-        fresh.push([v.name, hasStats(v.dtype) ? await streamStats(v.dtype, counted(v)) : null]);
+        const stats = hasStats(v.dtype) ? await streamStats(v.dtype, counted(v)) : null;
+        fresh.push([v.name, stats]);
       } catch (e) {
         if (!signal.aborted) unread.push({ name: v.name, error: e instanceof Error ? e.message : String(e) });
       }
@@ -122,6 +123,8 @@ async function statsOfAll(
 /** Tensors up to this size are read whole for their detail. */
 const WHOLE_BYTES = 8 << 20;
 const FIRST_VALUES = 64;
+/** The pane is narrower than a terminal. */
+const PRINT = { linewidth: 50 };
 
 async function detailOf(model: Model, name: string, signal: AbortSignal): Promise<Detail> {
   const v = model.find(name);
@@ -133,13 +136,19 @@ async function detailOf(model: Model, name: string, signal: AbortSignal): Promis
   if (v.bytes <= WHOLE_BYTES) {
     const t = await model.read(name, { signal });
     const picture = box === null ? null : pictureOf(cutBox(t, box), v.shape);
-    return { name, stats: statsOf(t), text: formatTensor(t, { threshold: 200 }), isWhole: true, picture };
+    return {
+      name,
+      stats: statsOf(t),
+      text: formatTensor(t, { ...PRINT, threshold: 200 }),
+      isWhole: true,
+      picture,
+    };
   }
   const picture = box === null ? null : pictureOf(await model.readBox(name, box, { signal }), v.shape);
   const start = v.shape.map(() => 0);
   const first = await model.readBox(name, { start, size: firstOf(v.shape) }, { signal });
   const stats = hasStats(v.dtype) ? await streamStats(v.dtype, model.stream(name, { signal })) : null;
-  return { name, stats, text: formatTensor(first), isWhole: false, picture };
+  return { name, stats, text: formatTensor(first, PRINT), isWhole: false, picture };
 }
 
 /** A corner of a shape with few values. */
