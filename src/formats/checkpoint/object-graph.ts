@@ -115,3 +115,24 @@ export function objectOfKey(key: string): { readonly path: string; readonly attr
   const path = slot === null ? (found[1] ?? "") : `${slot[2]}/${slot[1]}/${slot[3]}`;
   return { path: unescapeLocalName(path), attribute: unescapeLocalName(found[2]!) };
 }
+
+/** The parts of an object's path in a key, unescaped. */
+export const pathOfKey = (key: string): string[] =>
+  (ATTRIBUTE.exec(key)?.[1] ?? key).split("/").map(unescapeLocalName);
+
+/** A slot variable by its key. */
+export interface SlotKey {
+  /** paths of objects */
+  readonly of: readonly string[];
+  readonly optimizer: readonly string[];
+  readonly slotName: string;
+}
+
+/** What the key of a slot variable says; null where it is another key. */
+export function slotOfKey(key: string): SlotKey | null {
+  const found =
+    objectOfKey(key)?.attribute === VARIABLE_VALUE ? SLOT.exec(ATTRIBUTE.exec(key)?.[1] ?? "") : null;
+  if (found === null) return null;
+  const parts = (path: string): string[] => path.split("/").map(unescapeLocalName);
+  return { of: parts(found[1]!), optimizer: parts(found[2]!), slotName: unescapeLocalName(found[3]!) };
+}

@@ -37,18 +37,15 @@ export function objectVariables(
 
 /** As `objectVariables`, of a graph that is read. */
 export function withObjectFacts(tensors: readonly StoredVariable[], graph: ObjectGraph): StoredVariable[] {
-  const nodeOfKey = new Map<string, number>();
-  const fullNames = new Map<string, string>();
-  graph.nodes.forEach(({ attributes }, i) => {
-    for (const { name, fullName, checkpointKey } of attributes) {
-      if (nodeOfKey.has(checkpointKey)) continue;
-      nodeOfKey.set(checkpointKey, i);
-      if (name === VARIABLE_VALUE && fullName !== "") fullNames.set(checkpointKey, fullName);
-    }
-  });
-  const names = uniqueNames(
-    tensors.map((v) => [fullNames.get(v.name) ?? pathName(v.name), pathName(v.name), v.name]),
+  const names = namesOfKeys(
+    tensors.map((v) => v.name),
+    graph,
   );
+  const nodeOfKey = new Map<string, number>();
+  graph.nodes.forEach(({ attributes }, i) => {
+    for (const { checkpointKey } of attributes)
+      if (!nodeOfKey.has(checkpointKey)) nodeOfKey.set(checkpointKey, i);
+  });
   const nameOfNode = new Map<number, string>();
   tensors.forEach((v, i) => {
     const node = nodeOfKey.get(v.name);
@@ -67,6 +64,16 @@ export function withObjectFacts(tensors: readonly StoredVariable[], graph: Objec
   });
 }
 
+/** Names of the tensors with these keys, in their order; each once. */
+export function namesOfKeys(keys: readonly string[], graph: ObjectGraph): string[] {
+  const fullNames = new Map<string, string>();
+  for (const { attributes } of graph.nodes)
+    for (const { name, fullName, checkpointKey } of attributes)
+      if (name === VARIABLE_VALUE && fullName !== "" && !fullNames.has(checkpointKey))
+        fullNames.set(checkpointKey, fullName);
+  return uniqueNames(keys.map((key) => [fullNames.get(key) ?? pathName(key), pathName(key), key]));
+}
+
 const scopeOf = (name: string): string => name.slice(0, Math.max(0, name.lastIndexOf("/")));
 
 /** The path of objects in a key; of what is no variable's value with the attribute's name. */
@@ -78,7 +85,7 @@ function pathName(key: string): string {
 }
 
 /** For each variable the first of its candidates that no other takes; all who want the same take their next one. */
-export function uniqueNames(candidates: readonly (readonly string[])[]): string[] {
+function uniqueNames(candidates: readonly (readonly string[])[]): string[] {
   const tries = candidates.map(() => 0);
   const wanted = (i: number): string => candidates[i]![tries[i]!]!;
   for (let round = 0; round < 4; round++) {
