@@ -41,6 +41,8 @@ const loss = (what: string, at: string, hint?: string, cause?: unknown): Varscop
 /** The version of the format that we write, and the least that a reader must know. @see TensorFlow core/public/version.h TF_CHECKPOINT_VERSION */
 export const V1_VERSION = 1;
 
+/** Field 1, with a length. */
+const META_TAG = 0x0a;
 /** What may be under the empty key: names and shapes of 100,000 tensors take 10 MB. */
 const MOST_META_BYTES = 256 << 20;
 
@@ -88,6 +90,7 @@ async function readMeta(table: Table, file: string): Promise<readonly SavedSlice
     bytes.set(chunk, at);
     at += chunk.length;
   }
+  if (bytes[0] !== META_TAG) throw noMeta(file); // of a V2 index this is the header, which would pass for an empty list
   const { meta } = parsed(bytes, file);
   if (meta === undefined) throw noMeta(file);
   const need = meta.versions?.minConsumer ?? 0;
