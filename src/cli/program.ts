@@ -63,7 +63,7 @@ Examples:
 Exit codes: 0 done, 1 the work failed or a check found something, 2 wrong usage.`,
     );
   for (const add of [addInspect, addPrint, addFreeze, addRun, addUi]) add(program, streams);
-  for (const add of [addDiff, addEdit, addAverage, addConvert]) add(program, streams, outcome);
+  for (const add of [addDoctor, addDiff, addEdit, addAverage, addConvert]) add(program, streams, outcome);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => streams.stdout.write(text),
@@ -107,6 +107,28 @@ function addInspect(program: Command, streams: Streams): void {
     .action(async (path: string, options) =>
       (await import("./inspect.ts")).inspectCommand(path, options, streams),
     );
+}
+
+function addDoctor(program: Command, streams: Streams, outcome: Outcome): void {
+  program
+    .command("doctor")
+    .description(
+      "What is wrong with these variables: the number that shows it, what follows, the command that repairs it.",
+    )
+    .argument("<path>", "checkpoint, SavedModel, graph, .keras, .h5, .npz or .safetensors")
+    .option("--graph <graph>", "a graph that they should fit: MetaGraph, GraphDef or SavedModel")
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+Exit code 1 where a finding is an error. Nothing is changed. The rules: docs/doctor.md.
+
+Example:
+  varscope doctor runs/digits --graph runs/digits/model.meta`,
+    )
+    .action(async (path: string, options) => {
+      outcome.found = await (await import("./doctor.ts")).doctorCommand(path, options, streams);
+    });
 }
 
 function addPrint(program: Command, streams: Streams): void {

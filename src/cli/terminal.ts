@@ -18,6 +18,9 @@ export interface Streams {
 export interface Style {
   bold(text: string): string;
   dim(text: string): string;
+  red(text: string): string;
+  yellow(text: string): string;
+  cyan(text: string): string;
 }
 
 /** @see ECMA-48 "SGR"; no-color.org */
@@ -27,7 +30,13 @@ export function styleFor(sink: Sink): Style {
     (on: number, off: number) =>
     (text: string): string =>
       isColoured ? `\u001b[${on}m${text}\u001b[${off}m` : text;
-  return { bold: mark(1, 22), dim: mark(2, 22) };
+  return {
+    bold: mark(1, 22),
+    dim: mark(2, 22),
+    red: mark(31, 39),
+    yellow: mark(33, 39),
+    cyan: mark(36, 39),
+  };
 }
 
 export interface Column {

@@ -1,0 +1,171 @@
+/** @file Rules of a file beside a graph: what the graph wants and the file lacks, with the rename that mends it; other shapes; leftovers. */
+
+import { type DType, formatShape, isCompatible, type Shape } from "../../base/index.ts";
+import { roleOf, type VariableEntry } from "../../formats/collection/index.ts";
+import type { VariableRecord } from "../../formats/meta-graph/index.ts";
+import { matchVariables } from "../match.ts";
+import { type GraphFile, graphVariables } from "../open-graph.ts";
+import type { Patient } from "./patient.ts";
+import { counted, type Found, groupedBy, listed, patternOf, quoted, type Rule } from "./rule.ts";
+
+/** Variables that a graph restores: not the local ones, and not constants that took their place. */
+export function wantedVariables(file: GraphFile): VariableEntry[] {
+  const local = new Set(
+    file.graph.getCollection<VariableRecord>("local_variables").map((v) => v.name.replace(/:\d+$/, "")),
+  );
+  const all = graphVariables(file).filter((v) => v.value === null && !local.has(v.name));
+  const shapes = new Map<string, Shape | null>(all.map((v) => [v.name, v.shape]));
+  return all.map(({ name, dtype, shape }) => ({
+    name,
+    key: name,
+    dtype,
+    shape,
+    bytes: 0,
+    ...roleOf(name, shape, (n) => shapes.get(n)),
+  }));
+}
+
+/** The graph to compare with, where it is not the file's own. */
+const wantedOf = (p: Patient): VariableEntry[] =>
+  p.graph === null || p.graphPath === p.path ? [] : wantedVariables(p.graph);
+
+const hasName = (p: Patient, name: string): boolean =>
+  p.byName(name) !== undefined ||
+  p.variables.some((v) => v.key === name || (v.aliases?.includes(name) ?? false));
+
+function* missing(p: Patient): Generator<Found> {
+  const wanted = wantedOf(p);
+  const lost = wanted.filter((v) => !hasName(p, v.name));
+  if (lost.length === 0) return;
+  const spare = p.variables.filter((v) => !wanted.some((w) => w.name === v.name));
+  const { pairs, onlyInB, renames } = matchVariables(spare, lost, { structure: true });
+  const names = new Map<string, string>([
+    ...pairs.map((pair) => [pair.a.name, pair.b.name] as const),
+    ...Object.entries(renames),
+  ]);
+  const near = onlyInB
+    .filter((u) => ![...names.values()].includes(u.name))
+    .slice(0, 3)
+    .map((u) => ({ name: u.name, may: [...new Set([...u.near, ...u.sameShape])].slice(0, 3) }))
+    .filter((u) => u.may.length > 0)
+    .map((u) => `${u.name} may be ${u.may.join(" or ")}`);
+  const owners = [...names].filter(([from]) => p.byName(from)?.of === undefined);
+  yield {
+    variables: lost.map((v) => v.name),
+    value: lost.length,
+    severity: lost.every((v) => v.role === "slot" || v.optimizer !== undefined) ? "warning" : "error",
+    message: `${counted(lost.length, "variable")} of ${wanted.length} that the graph wants ${lost.length === 1 ? "is" : "are"} not in the file (${listed(lost.map((v) => v.name))}): "Key ${lost[0]!.name} not found in checkpoint"${names.size > 0 ? `; ${names.size} of them ${names.size === 1 ? "has" : "have"} a candidate of the same role and shape` : ""}${near.length > 0 ? `; ${near.join("; ")}` : ""}`,
+    repair:
+      owners.length > 0
+        ? `varscope edit ${quoted(p.path)} OUT ${renameOptions(owners)}`
+        : `varscope diff ${quoted(p.path)} ${quoted(p.graphPath!)}  # or initialize them: restore the others alone`,
+  };
+}
+
+/** Options for all renames: one for those that differ in the same part of their names, such as a scope. */
+function renameOptions(renames: readonly (readonly [string, string])[]): string {
+  const groups = groupedBy(renames, ([from, to]) => scopesOf(from, to).join("\0"));
+  const options: string[] = [];
+  for (const group of groups.values()) {
+    const [from, to] = scopesOf(...group[0]!);
+    const pattern = from === "" ? "^" : `^${escaped(from)}/`;
+    const isWhole = group.length > 1 && from !== to;
+    if (isWhole)
+      options.push(
+        `--rename ${quoted(`${pattern === "^" ? `^(?=${group.map(([f]) => `${escaped(f)}$`).join("|")})` : pattern}=${to === "" ? "" : `${dollars(to)}/`}`)}`,
+      );
+    else for (const [f, t] of group) options.push(`--rename ${quoted(`${patternOf([f])}=${dollars(t)}`)}`);
+  }
+  return options.join(" ");
+}
+
+const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&").replaceAll("=", "\\=");
+const dollars = (text: string): string => text.replaceAll("$", "$$$$").replaceAll("=", "\\=");
+
+/** What stands before the end that both names have; whole parts. */
+function scopesOf(from: string, to: string): [string, string] {
+  const [a, b] = [from.split("/"), to.split("/")];
+  while (a.length > 0 && b.length > 0 && a.at(-1) === b.at(-1)) {
+    a.pop();
+    b.pop();
+  }
+  return [a.join("/"), b.join("/")];
+}
+
+function* mismatched(p: Patient): Generator<Found> {
+  const odd: {
+    readonly name: string;
+    readonly file: [DType, Shape | null];
+    readonly graph: [DType, Shape | null];
+  }[] = [];
+  for (const w of wantedOf(p)) {
+    const v = p.byName(w.name);
+    if (v === undefined || (v.dtype === w.dtype && isCompatible(w.shape, v.shape))) continue;
+    odd.push({ name: w.name, file: [v.dtype, v.shape], graph: [w.dtype, w.shape] });
+  }
+  if (odd.length === 0) return;
+  const { name, file, graph } = odd[0]!;
+  const size = (s: Shape | null): number => (s ?? []).reduce<number>((n, d) => n * (d ?? Number.NaN), 1);
+  const isReshape = file[0] === graph[0] && size(file[1]) === size(graph[1]);
+  yield {
+    variables: odd.map((o) => o.name),
+    value: odd.length,
+    message: `${counted(odd.length, "variable")} of another shape or dtype than the graph's (${odd
+      .slice(0, 3)
+      .map(
+        (o) =>
+          `${o.name}: ${o.file[0]} ${formatShape(o.file[1])} in the file, ${o.graph[0]} ${formatShape(o.graph[1])} in the graph`,
+      )
+      .join("; ")}): "Assign requires shapes of both tensors to match"`,
+    repair: isReshape
+      ? `varscope edit ${quoted(p.path)} OUT --reshape ${quoted(`${name}=${(graph[1] as readonly number[]).join(",")}`)}`
+      : formatShape(file[1]) === formatShape(graph[1])
+        ? `varscope edit ${quoted(p.path)} OUT --cast ${quoted(`${patternOf([name])}=${graph[0]}`)}`
+        : `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(odd.map((o) => o.name)))}  # they are initialized anew`,
+  };
+}
+
+function* unknown(p: Patient): Generator<Found> {
+  const wanted = wantedOf(p);
+  if (wanted.length === 0) return;
+  const names = new Set(wanted.map((v) => v.name));
+  const extra = p.variables.filter((v) => !names.has(v.name) && !names.has(v.key)).map((v) => v.name);
+  if (extra.length === 0) return;
+  const slots = extra.filter((name) => ["slot", "ema", "step"].includes(p.byName(name)!.role)).length;
+  yield {
+    variables: extra,
+    value: extra.length,
+    message: `${counted(extra.length, "variable")} of the file that the graph does not know (${listed(extra)}), ${slots} of them of an optimizer or average: they are not restored`,
+    repair:
+      slots === extra.length
+        ? `varscope edit ${quoted(p.path)} OUT --drop-slots`
+        : `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(extra.slice(0, 50)))}`,
+  };
+}
+
+export const PAIRING_RULES: readonly Rule[] = [
+  {
+    id: "graph-variables-missing",
+    severity: "error",
+    needs: "graph",
+    finds: "variables that the graph wants and the file lacks, with candidates and a rename",
+    threshold: "by name; local variables aside; slots alone: warning",
+    check: missing,
+  },
+  {
+    id: "graph-shape-mismatch",
+    severity: "error",
+    needs: "graph",
+    finds: "variables of another shape or dtype than the graph's",
+    threshold: "any",
+    check: mismatched,
+  },
+  {
+    id: "graph-variables-unknown",
+    severity: "info",
+    needs: "graph",
+    finds: "variables of the file that the graph does not know",
+    threshold: "any",
+    check: unknown,
+  },
+];
