@@ -12,13 +12,14 @@ import {
 } from "../../base/index.ts";
 import { type SavedSliceMeta, SavedTensorSlicesSchema, type TensorSliceProto } from "../../proto/index.ts";
 import { needElements } from "../collection/index.ts";
-import { boxOfSlice, sliceKey, type TensorSlice } from "./slice.ts";
+import { boxOfSlice, type TensorSlice } from "./slice.ts";
 import { openTable, type Table } from "./v1-table.ts";
 
 /** A slice of a tensor, whose values are in one of the files. */
 export interface V1Slice {
   readonly box: Box;
-  readonly key: Uint8Array;
+  /** as the file spells it, for its key */
+  readonly extents: TensorSlice;
   readonly table: Table;
   /** the file's name */
   readonly file: string;
@@ -60,20 +61,17 @@ export async function readV1Tensors(sources: readonly Source[]): Promise<V1Tenso
       const dtype = dtypeFromCode(meta.type, at);
       const shape = (meta.shape?.dim ?? []).map(({ size }) => Number(size));
       needElements(shape, at);
-      const slices = meta.slice.map((proto) => sliceOf(meta, proto, shape, at));
       const old = tensors.get(meta.name);
       if (old !== undefined && (old.dtype !== dtype || !sameShape(old.shape, shape))) {
         const sentence = `a slice of ${dtype} ${formatShape(shape)}, those before it are of ${old.dtype} ${formatShape(old.shape)}`;
         throw loss(sentence, at);
       }
-      const stored = slices.map((slice) => ({
-        box: boxOfSlice(shape, slice),
-        key: sliceKey(meta.name, slice),
-        table,
-        file: source.name,
-      }));
-      if (old === undefined) tensors.set(meta.name, { name: meta.name, dtype, shape, slices: stored });
-      else for (const slice of stored) old.slices.push(slice);
+      const slices = meta.slice.map((proto): V1Slice => {
+        const extents = sliceOf(meta, proto, shape, at);
+        return { box: boxOfSlice(shape, extents), extents, table, file: source.name };
+      });
+      if (old === undefined) tensors.set(meta.name, { name: meta.name, dtype, shape, slices });
+      else for (const slice of slices) old.slices.push(slice);
     }
   }
   return [...tensors.values()];

@@ -28,6 +28,7 @@ import {
   type StoredVariable,
   type VariableCollection,
 } from "../collection/index.ts";
+import { sliceKey } from "./slice.ts";
 import { locateV1 } from "./v1-files.ts";
 import { readV1Tensors, type V1Slice, type V1Tensor } from "./v1-meta.ts";
 import type { TableValue } from "./v1-table.ts";
@@ -46,7 +47,9 @@ export async function openV1Collection(path: string, files: Files = diskFiles): 
   };
   try {
     const tensors = await readV1Tensors(sources);
-    const variables = await Promise.all(tensors.map(variableOf));
+    const variables: StoredVariable[] = [];
+    for (const tensor of tensors)
+      variables.push(variableOf(tensor, tensor.dtype === "string" ? await stringBytes(tensor) : undefined));
     return collectionOf({ path, format: "checkpoint-v1", variables, close });
   } catch (e) {
     await close();
@@ -54,14 +57,14 @@ export async function openV1Collection(path: string, files: Files = diskFiles): 
   }
 }
 
-async function variableOf(tensor: V1Tensor): Promise<StoredVariable> {
+function variableOf(tensor: V1Tensor, stringBytes?: number): StoredVariable {
   const { name, dtype, shape, slices } = tensor;
   const isWhole = slices.length === 1 && sameShape(slices[0]!.box.size, shape);
   return {
     name,
     dtype,
     shape,
-    bytes: dtype === "string" ? await stringBytes(tensor) : sizeOf(shape) * DTYPES[dtype].bytes,
+    bytes: stringBytes ?? sizeOf(shape) * DTYPES[dtype].bytes,
     ...(isWhole ? {} : { parts: slices.map((slice) => slice.box) }),
     read: (options) => readRegion(tensor, wholeBox(shape), options),
     readBox: (box, options) => readRegion(tensor, box, options),
@@ -70,9 +73,10 @@ async function variableOf(tensor: V1Tensor): Promise<StoredVariable> {
 }
 
 /** Bytes of the records of strings; 0 where one is damaged, which reading it tells. */
-async function stringBytes({ slices }: V1Tensor): Promise<number> {
+async function stringBytes(tensor: V1Tensor): Promise<number> {
   let bytes = 0;
-  for (const { table, key } of slices) bytes += (await table.find(key).catch(() => undefined))?.bytes ?? 0;
+  for (const slice of tensor.slices)
+    bytes += (await recordOf(tensor, slice).catch(() => undefined))?.bytes ?? 0;
   return bytes;
 }
 
@@ -96,16 +100,15 @@ function needCovered({ name, shape }: V1Tensor, region: Box, used: readonly Box[
 
 /** A slice's record, which is long enough for its values. */
 async function recordOf(
-  { dtype }: V1Tensor,
-  { table, key, box, file }: V1Slice,
-  at: string,
+  { name, dtype }: V1Tensor,
+  { table, extents, box, file }: V1Slice,
 ): Promise<TableValue> {
-  const value = await table.find(key);
+  const value = await table.find(sliceKey(name, extents));
   if (value === undefined)
     throw new VarscopeError("DATA_LOSS", `the values at ${formatShape(box.start)} are missing`, {
-      at: `${file}: ${at}`,
+      at: `${file}: ${name}`,
     });
-  needValues(value, dtype, sizeOf(box.size), `${file}: ${at}`);
+  needValues(value, dtype, sizeOf(box.size), `${file}: ${name}`);
   return value;
 }
 
@@ -118,7 +121,7 @@ async function readRegion(tensor: V1Tensor, region: Box, options: ReadOptions): 
   });
   needCovered(tensor, region, count === 0 ? [] : used.map(({ common }) => common));
   const records: TableValue[] = [];
-  for (const { slice } of used) records.push(await recordOf(tensor, slice, name));
+  for (const { slice } of used) records.push(await recordOf(tensor, slice));
   const target = { dtype, shape: region.size, data: allocated(dtype, count, name) };
   const width = isComplex(dtype) ? 2 : 1;
   for (const [i, { slice }] of used.entries()) {
@@ -153,12 +156,7 @@ async function* streamOf(tensor: V1Tensor, options: ReadOptions): AsyncGenerator
   );
   for (const slice of slices) {
     const at = `${slice.file}: ${name}`;
-    for await (const { box, data } of readSlice(
-      await recordOf(tensor, slice, name),
-      dtype,
-      slice.box.size,
-      at,
-    )) {
+    for await (const { box, data } of readSlice(await recordOf(tensor, slice), dtype, slice.box.size, at)) {
       needRunning(options.signal, name);
       yield { dtype, shape: [sizeOf(box.size)], data };
     }
