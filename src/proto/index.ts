@@ -137,6 +137,8 @@ export {
 export {
   type RegisteredSaver,
   RegisteredSaverSchema,
+  type SavedModelObjects,
+  SavedModelObjectsSchema,
   type SavedObject,
   type SavedObjectGraph,
   SavedObjectGraphSchema,

@@ -33,7 +33,7 @@ export async function openCheckpointCollection(
 }
 
 async function viewOf(path: string, bundle: Bundle): Promise<VariableCollection> {
-  const raw = bundle.index.entries.map((entry) => variableOf(entry, bundle));
+  const raw = bundle.index.entries.map((entry) => storedVariable(entry, bundle));
   const graphEntry = bundle.index.entries.find((entry) => entry.name === OBJECT_GRAPH_KEY);
   if (graphEntry === undefined)
     return collectionOf({ path, format: "checkpoint-v2", variables: raw, close: bundle.close });
@@ -48,7 +48,7 @@ async function viewOf(path: string, bundle: Bundle): Promise<VariableCollection>
 }
 
 /** Bytes of the object graph; null where they are lost: the tensors then have no names but their keys. */
-async function graphBytes(entry: IndexEntry, { shard }: Bundle): Promise<Uint8Array | null> {
+export async function graphBytes(entry: IndexEntry, { shard }: Bundle): Promise<Uint8Array | null> {
   let graph: Tensor;
   try {
     graph = await readEntry(entry, shard, {});
@@ -61,7 +61,8 @@ async function graphBytes(entry: IndexEntry, { shard }: Bundle): Promise<Uint8Ar
     : null;
 }
 
-function variableOf(entry: IndexEntry, { shard }: Bundle): StoredVariable {
+/** A tensor of the index, with its values when they are asked for. */
+export function storedVariable(entry: IndexEntry, { shard }: Bundle): StoredVariable {
   const { name, dtype, shape, bytes, parts } = entry;
   return {
     name,

@@ -6,6 +6,17 @@
 export { openCheckpointCollection } from "./collection.ts";
 export { locateCheckpoint, shardedFilename } from "./files.ts";
 export { mergeCheckpoints } from "./merge.ts";
+export { namesOfKeys, objectVariables, withObjectFacts } from "./object.ts";
+export {
+  OBJECT_GRAPH_KEY,
+  type ObjectGraph,
+  type ObjectNode,
+  readObjectGraph,
+  writeObjectGraph,
+} from "./object-graph.ts";
+export { type Keras2Options, kerasLayoutOf, toKeras2Layout, toKeras3Layout } from "./object-keras.ts";
+export type { Relaid } from "./object-layout.ts";
+export { type ObjectContents, objectContents } from "./object-write.ts";
 export {
   type Checkpoint,
   type CheckpointEntry,
@@ -16,6 +27,7 @@ export {
 export { type PrintTensorsOptions, printTensorsInCheckpointFile } from "./print-tensors.ts";
 export { type CheckpointReader, listVariables, loadVariable, newCheckpointReader } from "./reader.ts";
 export { type NamedTensor, type SaveOptions, saveCheckpoint } from "./save.ts";
+export { openSavedVariables } from "./saved-variables.ts";
 export { type Extent, formatSliceSpec, parseSliceSpec, type SliceSpec, type TensorSlice } from "./slice.ts";
 export {
   type CheckpointState,

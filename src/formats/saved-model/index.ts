@@ -1,0 +1,5 @@
+/**
+ * @file SavedModels: their variables as a collection, their MetaGraphs, and copies with other values. Start at read.ts.
+ */
+
+export { chooseMetaGraph, openSavedModel, readSavedModelMeta, tagsOf, variablesPrefix } from "./read.ts";
