@@ -16,7 +16,7 @@ export interface WireTensor {
 
 export type TensorMap = Readonly<Record<string, Tensor>>;
 
-const toWire = (t: Tensor): WireTensor => ({
+export const toWire = (t: Tensor): WireTensor => ({
   dtype: t.dtype,
   shape: t.shape,
   data:
