@@ -1,10 +1,12 @@
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { bytesSource, diskFiles, heldFiles } from "#platform";
 import { type DType, fromBytes, type Tensor, tensor } from "../base/index.ts";
 import { contentsOf, variableOf } from "../formats/collection/index.ts";
+import { CollectionDefSchema, MetaGraphDefSchema } from "../proto/index.ts";
 import { openGraphCollection } from "./graph-collection.ts";
 import { writeGraphCollection } from "./graph-write.ts";
 
@@ -67,6 +69,16 @@ test("a MetaGraph alone declares its variables and holds no values", async () =>
   await expect(collection.read("bn/gamma")).rejects.toThrow(
     "[FAILED_PRECONDITION] bn/gamma: the graph declares this variable and holds no value of it; ask a checkpoint, or lay it beside the .meta under the same name",
   );
+});
+
+test("a collection of variables that holds something else is passed over", async () => {
+  const meta = fromBinary(MetaGraphDefSchema, bytes(at("net.ckpt.meta")));
+  meta.collectionDef.variables = create(CollectionDefSchema, {
+    kind: { case: "nodeList", value: { value: ["x:0"] } },
+  });
+  const source = bytesSource(toBinary(MetaGraphDefSchema, meta), "m.meta");
+  const { collection } = await openGraphCollection("m.meta", heldFiles(new Map([["m.meta", source]])));
+  expect(collection.variables.length).toBe(truth.length);
 });
 
 test("values are found in files given, too", async () => {

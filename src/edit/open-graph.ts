@@ -13,7 +13,7 @@ import {
   type Tensor,
   VarscopeError,
 } from "../base/index.ts";
-import { roleOf } from "../formats/collection/index.ts";
+import { needElements, roleOf } from "../formats/collection/index.ts";
 import { parseGraphDef, readGraphDef } from "../formats/graph-def/index.ts";
 import {
   type MetaGraph,
@@ -127,17 +127,14 @@ export interface GraphVariable {
 export function graphVariables({ graph }: GraphFile): GraphVariable[] {
   const found = new Map<string, GraphVariable>();
   for (const key of ["variables", "local_variables"]) {
-    for (const record of graph.getCollection<VariableRecord>(key)) {
-      const slice = record.def.saveSliceInfoDef;
-      if (slice === undefined) continue;
+    for (const record of graph.getCollection<Partial<VariableRecord>>(key)) {
+      const slice = record.def?.saveSliceInfoDef; // a broken file may hold anything here
+      if (slice === undefined || record.name === undefined) continue;
       const op = graph.findOperation(record.name.replace(/:\d+$/, ""));
       const dtype = op?.def?.variable?.(op.attrs as never).dtype ?? "float32";
-      found.set(slice.fullName, {
-        name: slice.fullName,
-        dtype,
-        shape: slice.fullShape.map(Number),
-        value: null,
-      });
+      const shape = slice.fullShape.map(Number);
+      needElements(shape, slice.fullName);
+      found.set(slice.fullName, { name: slice.fullName, dtype, shape, value: null });
       if (op !== undefined) found.set(`${op.name}\0`, { name: "", dtype, shape: null, value: null }); // a part: not shown
     }
   }

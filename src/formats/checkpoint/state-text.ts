@@ -27,8 +27,8 @@ export function parseState(text: string, file = "checkpoint"): CheckpointState {
     if (match === null || match[0] === "") throw unparsed(text, at, file);
     const [, name, value] = match;
     if (name === undefined) continue;
-    if (name in strings && /^["']/.test(value!)) strings[name]!.push(unquoted(value!));
-    else if (name in numbers && /^[-+]?(\d|\.\d|inf|nan)/i.test(value!))
+    if (Object.hasOwn(strings, name) && /^["']/.test(value!)) strings[name]!.push(unquoted(value!));
+    else if (Object.hasOwn(numbers, name) && /^[-+]?(\d|\.\d|inf|nan)/i.test(value!))
       numbers[name]!.push(parseDouble(value!));
     else throw unparsed(text, at, file);
   }

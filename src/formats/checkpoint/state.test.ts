@@ -64,14 +64,18 @@ test("text of any layout is parsed: comments, separators, quotes, escapes", () =
   });
 });
 
-test.each(["garbage {", "model_checkpoint_path: 3", 'other: "x"', 'model_checkpoint_path: "x'])(
-  "%j is no state",
-  (text) => {
-    expect(() => parseState(text, "f")).toThrow(
-      /^\[DATA_LOSS\] f@\d+: .* is not a field of CheckpointState; only model_/,
-    );
-  },
-);
+test.each([
+  "garbage {",
+  "model_checkpoint_path: 3",
+  'other: "x"',
+  'model_checkpoint_path: "x',
+  'constructor: "x"',
+  "toString: 1",
+])("%j is no state", (text) => {
+  expect(() => parseState(text, "f")).toThrow(
+    /^\[DATA_LOSS\] f@\d+: .* is not a field of CheckpointState; only model_/,
+  );
+});
 
 test("absolute paths become relative where asked", async () => {
   const dir = join(folder, "asked");
