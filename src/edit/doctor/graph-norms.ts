@@ -131,14 +131,17 @@ export function updateOps(graph: Graph): UpdateOp[] {
   });
 }
 
-/** (variable - value) * decay, decay being 1 - momentum. */
+/** The delta is (variable - value) * decay; decay is a constant 1 - momentum, or is computed as 1 - momentum. */
 function momentumOf(delta: Operation): number | null {
-  const decay = delta.inputs
-    .map((x) => scalarConst(x.op.type === "Cast" ? x.op.inputs[0]!.op : x.op))
-    .find((x) => x !== null);
-  return decay === undefined || decay === null || !(decay > 0 && decay < 1)
-    ? null
-    : Number((1 - decay).toPrecision(6));
+  for (const x of delta.inputs) {
+    const op = x.op.type === "Cast" ? x.op.inputs[0]!.op : x.op;
+    const decay = scalarConst(op);
+    if (decay !== null && decay > 0 && decay < 1) return Number((1 - decay).toPrecision(6));
+    if (op.type !== "Sub") continue;
+    const [one, momentum] = op.inputs.map((y) => scalarConst(y.op));
+    if (one === 1 && momentum !== null && momentum !== undefined) return Number(momentum.toPrecision(6));
+  }
+  return null;
 }
 
 /** Ops by which optimizers change variables. @see TensorFlow core/ops/training_ops.cc */

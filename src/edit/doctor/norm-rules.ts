@@ -2,6 +2,7 @@
 
 import { formatShape, sameShape } from "../../base/index.ts";
 import { type BatchNorm, variablesOf } from "../batch-norms.ts";
+import { updateOps } from "./graph-norms.ts";
 import { furthest, isAll, type Patient } from "./patient.ts";
 import { counted, type Found, listed, patternOf, percent, quoted, type Rule, short } from "./rule.ts";
 import { isSwapped } from "./swap-rules.ts";
@@ -11,12 +12,14 @@ const namesOf = (norms: readonly BatchNorm[]): string[] =>
 export const layersOf = (norms: readonly BatchNorm[]): string =>
   listed(norms.map((n) => n.layer || "(root)"));
 
-/** The command that names the ops which should have run, with the graph or without. */
-function updatesCommand({ path, graphPath }: Patient, norms: readonly BatchNorm[], why: string): string {
-  if (graphPath === null)
-    return `varscope doctor ${quoted(path)} --graph GRAPH  # names the update ops; ${why}`;
-  const targets = norms.slice(0, 4).map((n) => `--target ${quoted(`${n.layer}/AssignMovingAvg`)}`);
-  return `varscope run ${quoted(graphPath)} --checkpoint ${quoted(path)} ${targets.join(" ")} --steps 460 --save OUT  # with --feed of your data; ${why}`;
+/** The command that runs the ops which should have run, where a graph is known; else the one that names them. */
+function updatesCommand(p: Patient, norms: readonly BatchNorm[], why: string): string {
+  const wanted = new Set(norms.flatMap((n) => [n.mean?.name, n.variance?.name]));
+  const ops = p.graph === null ? [] : updateOps(p.graph.graph).filter((u) => wanted.has(u.variable));
+  if (ops.length === 0)
+    return `varscope doctor ${quoted(p.path)} --graph GRAPH  # names the update ops; ${why}`;
+  const targets = ops.slice(0, 8).map(({ op }) => `--target ${quoted(op.name)}`);
+  return `varscope run ${quoted(p.graphPath!)} --checkpoint ${quoted(p.path)} ${targets.join(" ")} --steps 460 --save OUT  # with --feed of your data; ${why}`;
 }
 
 function* neverUpdated(p: Patient): Generator<Found> {
@@ -92,7 +95,7 @@ function* residue(p: Patient): Generator<Found> {
     variables: namesOf(norms.filter((n) => n.mean !== null)),
     value: Number(worst.left.toPrecision(4)),
     severity: worst.left > RESIDUE_WARNS && (momentumKnown || momentum <= 0.99) ? "warning" : "info",
-    message: `after ${p.step} steps ${percent(worst.left)} of the initial values 0 and 1 is left in the moving statistics (${source}; ${layersOf(norms)}): evaluation is worse than training, by up to ${percent(off)} in an activation's scale`,
+    message: `after ${p.step} steps ${percent(worst.left)} of the initial values 0 and 1 is left in the moving statistics (${source}; ${layersOf(norms)}): evaluation differs from training, by up to ${percent(off)} in an activation's scale`,
     repair: updatesCommand(p, norms, `train on to step ${wanted}, or set a smaller momentum`),
   };
 }

@@ -33,28 +33,63 @@ const hasName = (p: Patient, name: string): boolean =>
   p.byName(name) !== undefined ||
   p.variables.some((v) => v.key === name || (v.aliases?.includes(name) ?? false));
 
-function* missing(p: Patient): Generator<Found> {
+/** Variables that the graph lacks in the file, and those of the file that may be meant. */
+interface Restoring {
+  readonly wanted: readonly VariableEntry[];
+  readonly lost: readonly VariableEntry[];
+  /** name in the file -> name in the graph, of the same shape */
+  readonly renames: ReadonlyMap<string, string>;
+  /** the same, where shapes differ */
+  readonly reshaped: readonly (readonly [string, string])[];
+  /** of those that nothing is like: names near theirs */
+  readonly near: readonly string[];
+}
+
+function restoringOf(p: Patient): Restoring {
   const wanted = wantedOf(p);
   const lost = wanted.filter((v) => !hasName(p, v.name));
-  if (lost.length === 0) return;
-  const spare = p.variables.filter((v) => !wanted.some((w) => w.name === v.name));
+  const known = new Set(wanted.map((v) => v.name));
+  const spare = p.variables.filter((v) => !known.has(v.name));
   const { pairs, onlyInB, renames } = matchVariables(spare, lost, { structure: true });
-  const names = new Map<string, string>([
-    ...pairs.map((pair) => [pair.a.name, pair.b.name] as const),
-    ...Object.entries(renames),
-  ]);
-  const near = onlyInB
-    .filter((u) => ![...names.values()].includes(u.name))
-    .slice(0, 3)
-    .map((u) => ({ name: u.name, may: [...new Set([...u.near, ...u.sameShape])].slice(0, 3) }))
-    .filter((u) => u.may.length > 0)
-    .map((u) => `${u.name} may be ${u.may.join(" or ")}`);
-  const owners = [...names].filter(([from]) => p.byName(from)?.of === undefined);
+  const all = new Map<string, string>(pairs.map((pair) => [pair.a.name, pair.b.name]));
+  for (const [from, to] of Object.entries(renames)) all.set(from, to);
+  const shapes = new Map(lost.map((v) => [v.name, v.shape]));
+  const fits = ([from, to]: readonly [string, string]): boolean =>
+    isCompatible(shapes.get(to) ?? null, p.byName(from)!.shape);
+  const taken = new Set(all.values());
+  return {
+    wanted,
+    lost,
+    renames: new Map([...all].filter(fits)),
+    reshaped: [...all].filter((pair) => !fits(pair)),
+    near: onlyInB
+      .filter((u) => !taken.has(u.name))
+      .slice(0, 3)
+      .map((u) => ({ name: u.name, may: [...new Set([...u.near, ...u.sameShape])].slice(0, 3) }))
+      .filter((u) => u.may.length > 0)
+      .map((u) => `${u.name} may be ${u.may.join(" or ")}`),
+  };
+}
+
+function* missing(p: Patient): Generator<Found> {
+  const { wanted, lost, renames, reshaped, near } = restoringOf(p);
+  if (lost.length === 0) return;
+  const owners = [...renames].filter(([from]) => p.byName(from)?.of === undefined);
+  const clauses = [
+    `"Key ${lost[0]!.name} not found in checkpoint"`,
+    ...(renames.size > 0 ? [`${renames.size} of them can be renamed to, of the same role and shape`] : []),
+    ...(reshaped.length > 0
+      ? [
+          `${reshaped.length} have another shape in the file, such as ${reshaped[0]![0]} ${formatShape(p.byName(reshaped[0]![0])!.shape)}`,
+        ]
+      : []),
+    ...near,
+  ];
   yield {
     variables: lost.map((v) => v.name),
     value: lost.length,
     severity: lost.every((v) => v.role === "slot" || v.optimizer !== undefined) ? "warning" : "error",
-    message: `${counted(lost.length, "variable")} of ${wanted.length} that the graph wants ${lost.length === 1 ? "is" : "are"} not in the file (${listed(lost.map((v) => v.name))}): "Key ${lost[0]!.name} not found in checkpoint"${names.size > 0 ? `; ${names.size} of them ${names.size === 1 ? "has" : "have"} a candidate of the same role and shape` : ""}${near.length > 0 ? `; ${near.join("; ")}` : ""}`,
+    message: `${counted(lost.length, "variable")} of ${wanted.length} that the graph wants ${lost.length === 1 ? "is" : "are"} not in the file (${listed(lost.map((v) => v.name))}): ${clauses.join("; ")}`,
     repair:
       owners.length > 0
         ? `varscope edit ${quoted(p.path)} OUT ${renameOptions(owners)}`
@@ -125,21 +160,26 @@ function* mismatched(p: Patient): Generator<Found> {
   };
 }
 
+/** Names in a pattern of a command. */
+const MOST_NAMES = 50;
+
 function* unknown(p: Patient): Generator<Found> {
-  const wanted = wantedOf(p);
+  const { wanted, renames, reshaped } = restoringOf(p);
   if (wanted.length === 0) return;
   const names = new Set(wanted.map((v) => v.name));
-  const extra = p.variables.filter((v) => !names.has(v.name) && !names.has(v.key)).map((v) => v.name);
+  const meant = new Set([...renames.keys(), ...reshaped.map(([from]) => from)]);
+  const extra = p.variables.filter(
+    (v) => !names.has(v.name) && !names.has(v.key) && !meant.has(v.name) && !meant.has(v.of ?? ""),
+  );
   if (extra.length === 0) return;
-  const slots = extra.filter((name) => ["slot", "ema", "step"].includes(p.byName(name)!.role)).length;
+  const isState = (v: VariableEntry): boolean =>
+    ["slot", "ema", "step"].includes(v.role) || v.optimizer !== undefined;
+  const rest = extra.filter((v) => !isState(v)).map((v) => v.name);
   yield {
-    variables: extra,
+    variables: extra.map((v) => v.name),
     value: extra.length,
-    message: `${counted(extra.length, "variable")} of the file that the graph does not know (${listed(extra)}), ${slots} of them of an optimizer or average: they are not restored`,
-    repair:
-      slots === extra.length
-        ? `varscope edit ${quoted(p.path)} OUT --drop-slots`
-        : `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(extra.slice(0, 50)))}`,
+    message: `${counted(extra.length, "variable")} of the file that the graph does not know (${listed(extra.map((v) => v.name))}), ${extra.length - rest.length} of them of an optimizer or average: they are not restored`,
+    repair: `varscope edit ${quoted(p.path)} OUT ${rest.length === 0 ? "--drop-slots" : `--drop ${quoted(patternOf(rest.slice(0, MOST_NAMES)))}`}`,
   };
 }
 
