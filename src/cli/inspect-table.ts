@@ -121,7 +121,8 @@ class Table {
   }
 
   private variableRow(v: VariableFacts, layer: string, indent: string): string[] {
-    const name = layer !== "" && v.name.startsWith(`${layer}/`) ? v.name.slice(layer.length + 1) : v.name;
+    const isInside = layer !== "" && v.name.startsWith(layer) && /[/.]/.test(v.name.charAt(layer.length));
+    const name = isInside ? v.name.slice(layer.length + 1) : v.name;
     const elements = sizeOrNull(v.shape);
     const { stats: s } = v;
     return [

@@ -115,9 +115,13 @@ function graphLines(graph: GraphFacts, style: Style): string[] {
     const rows = facts.slice(0, MOST_ENDS).map((t): Row => [t.name, t.dtype, formatShape(t.shape)]);
     lines.push(...formatTable(columns, rows, style), ...more(facts.length), "");
   };
-  tensors("input", graph.inputs);
-  tensors("output", graph.outputs);
-  if (graph.targets.length > 0) {
+  // Where signatures say what the graph is for, its loose ends are machinery of saving.
+  const isSigned = Object.keys(graph.signatures).length > 0;
+  if (!isSigned) {
+    tensors("input", graph.inputs);
+    tensors("output", graph.outputs);
+  }
+  if (!isSigned && graph.targets.length > 0) {
     lines.push(style.dim("target"), ...graph.targets.slice(0, MOST_ENDS), ...more(graph.targets.length), "");
   }
   for (const [name, { method, inputs, outputs }] of Object.entries(graph.signatures)) {
