@@ -11,7 +11,7 @@ import type {
   WritableVariable,
   WriteReport,
 } from "../formats/collection/index.ts";
-import { contentsOf } from "../formats/collection/index.ts";
+import { contentsOf, FORMATS } from "../formats/collection/index.ts";
 import type { Pair } from "./match.ts";
 import type { WritableFormat } from "./write-model.ts";
 
@@ -40,6 +40,7 @@ const CARRIES: Readonly<Record<keyof Extras, readonly Format[]>> = {
   kerasTraining: ["keras-h5"],
   kerasMetadata: ["keras-v3"],
   kerasAssets: ["keras-v3"],
+  kerasAttributes: FORMATS, // lists of what is there; another format does without
   objectGraph: ["checkpoint-object"],
   graphFile: ["graph-def"],
 };
@@ -50,6 +51,7 @@ const WORDS: Readonly<Record<keyof Extras, string>> = {
   kerasTraining: "the Keras model's training configuration",
   kerasMetadata: "Keras's metadata",
   kerasAssets: "the Keras model's assets",
+  kerasAttributes: "Keras's lists of layers",
   objectGraph: "the object graph",
   graphFile: "the graph",
 };

@@ -76,6 +76,8 @@ export interface Extras {
   /** attribute training_config of .h5; metadata.json of .keras */
   readonly kerasTraining?: string;
   readonly kerasMetadata?: string;
+  /** of .h5, also inside .keras: texts of its groups, by path and name, such as lists of layers and weights */
+  readonly kerasAttributes?: ReadonlyMap<string, Readonly<Record<string, string | readonly string[]>>>;
   /** of .keras: files below assets/ by name, such as vocabularies */
   readonly kerasAssets?: ReadonlyMap<string, () => Promise<Uint8Array>>;
   /** TrackableObjectGraph of an object-based checkpoint */

@@ -111,7 +111,7 @@ const isLittleEndian = ({ type, size, littleEndian, compound_type }: H5Type): bo
 /** Keras marks bfloat16, which HDF5 does not know, by an attribute. @see keras/src/saving/saving_lib.py H5IOStore */
 async function opaqueDtype(file: H5File, path: string, { size }: H5Metadata): Promise<DType | undefined> {
   const names = await file.attributeNames(path);
-  const said = names.includes("dtype") ? (await file.strings(path, "dtype"))?.[0] : undefined;
+  const said = names.includes("dtype") ? await file.text(path, "dtype") : undefined;
   return size === 2 && said === "bfloat16" ? "bfloat16" : undefined;
 }
 

@@ -35,8 +35,8 @@ export interface H5File {
   /** @throws VarscopeError PERMISSION_DENIED - a link that is not followed */
   kind(path: string): Promise<H5Kind | "other">;
   attributeNames(path: string): Promise<readonly string[]>;
-  /** Strings of an attribute; undefined where it holds something else. */
-  strings(path: string, attribute: string): Promise<readonly string[] | undefined>;
+  /** Text of an attribute, or a list of texts; undefined where it holds something else. */
+  text(path: string, attribute: string): Promise<H5Text | undefined>;
   dataset(path: string): Promise<H5Dataset>;
   /** Bytes of a box of a dataset of fixed-size values, little-endian; null: all of it. */
   bytes(path: string, bytes: number, box: H5Box | null): Promise<Uint8Array>;
@@ -46,6 +46,9 @@ export interface H5File {
   lastRead(path: string, bytes: number, box: H5Box): Promise<H5Read | undefined>;
   close(): Promise<void>;
 }
+
+/** An attribute: one text, or a list of them. */
+export type H5Text = string | readonly string[];
 
 /** A box in HDF5's words. */
 export interface H5Box {
@@ -77,7 +80,7 @@ export async function openH5File(source: Source): Promise<H5File> {
     names: (path) => session.run(path, (h5, id) => h5.get_names(id, path, false)),
     kind: (path) => session.run(path, (h5, id) => kindOf(h5, id, path)),
     attributeNames: (path) => session.run(path, (h5, id) => h5.get_attribute_names(id, path)),
-    strings: (path, name) => session.run(path, (h5, id) => attributeStrings(h5, id, path, name)),
+    text: (path, name) => session.run(path, (h5, id) => attributeText(h5, id, path, name)),
     dataset: (path) =>
       session.run(path, (h5, id) => ({
         metadata: h5.get_dataset_metadata(id, path),
@@ -180,26 +183,25 @@ function withMemory<T>(h5: H5Calls, bytes: number, work: (at: number) => T): T {
   }
 }
 
-function attributeStrings(
-  h5: H5Calls,
-  id: bigint,
-  path: string,
-  name: string,
-): readonly string[] | undefined {
+function attributeText(h5: H5Calls, id: bigint, path: string, name: string): H5Text | undefined {
   const metadata = h5.get_attribute_metadata(id, path, name);
+  // An empty list has no type of its own: numpy makes it float64.
+  if (metadata.shape?.includes(0)) return [];
   if (metadata.type !== 3 || metadata.shape === null) return undefined;
   const count = metadata.total_size;
   needBytes(count * metadata.size, STRING_BYTES);
-  const text = new TextDecoder();
-  return withMemory(h5, count * metadata.size, (at) => {
+  const texts = withMemory(h5, count * metadata.size, (at) => {
     h5.HEAPU8.fill(0, at, at + count * metadata.size);
     if (h5.get_attribute_data(id, path, name, BigInt(at)) < 0) return h5Failure();
     try {
-      return stringsAt(h5, at, count, metadata).map((b) => text.decode(b));
+      return stringsAt(h5, at, count, metadata);
     } finally {
       if (metadata.vlen) h5.reclaim_vlen_memory(id, path, name, BigInt(at));
     }
   });
+  const text = new TextDecoder();
+  const decoded = texts.map((b) => text.decode(b));
+  return metadata.shape.length === 0 ? decoded[0] : decoded;
 }
 
 function needBytes(bytes: number, most: number): void {
@@ -208,7 +210,7 @@ function needBytes(bytes: number, most: number): void {
 }
 
 /** Strings in the library's memory: of fixed size, or pointers to text that ends with a zero. */
-function stringsAt(h5: H5Calls, at: number, count: number, { size, vlen }: H5Metadata): Uint8Array[] {
+function stringsAt(h5: H5Calls, at: number, count: number, { size, vlen, strpad }: H5Metadata): Uint8Array[] {
   const out: Uint8Array[] = [];
   const { HEAPU8 } = h5;
   const view = new DataView(HEAPU8.buffer, HEAPU8.byteOffset);
@@ -216,8 +218,10 @@ function stringsAt(h5: H5Calls, at: number, count: number, { size, vlen }: H5Met
   for (let i = 0; i < count; i++) {
     const start = vlen ? view.getUint32(at + 4 * i, true) : at + size * i;
     const limit = vlen ? HEAPU8.length : start + size;
-    let end = start === 0 ? 0 : HEAPU8.subarray(0, limit).indexOf(0, start);
-    if (end < 0) end = limit;
+    let end = limit;
+    if (!vlen && strpad === 1) while (end > start && HEAPU8[end - 1] === 0) end--;
+    else if (start === 0) end = 0;
+    else if (HEAPU8.subarray(0, limit).includes(0, start)) end = HEAPU8.indexOf(0, start);
     total += end - start;
     needBytes(total, STRING_BYTES);
     out.push(HEAPU8.slice(start, end));

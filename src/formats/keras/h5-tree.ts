@@ -1,7 +1,7 @@
 /** @file The names of an HDF5 file as a tree, walked with bounds. Start at `h5Tree`. */
 
 import { VarscopeError } from "../../base/index.ts";
-import type { H5File } from "./h5-file.ts";
+import type { H5File, H5Text } from "./h5-file.ts";
 
 /** A group. */
 export interface H5Group {
@@ -18,6 +18,8 @@ export interface H5Group {
 const MAX_DEPTH = 64;
 /** A name in a group takes this at least. @see HDF5 file format, symbol table entry */
 const LINK_BYTES = 24;
+/** Text that the attributes of any file may have. */
+const MIN_TEXT_CHARS = 64 << 20;
 
 /**
  * All groups and datasets of a file.
@@ -61,14 +63,38 @@ export function groupAt(root: H5Group, ...names: readonly string[]): H5Group | u
   return names.reduce<H5Group | undefined>((at, name) => at?.groups.find((g) => g.name === name), root);
 }
 
-/** Strings of an attribute that a group may have. */
-export async function maybeStrings(
-  file: H5File,
-  group: H5Group,
-  name: string,
-): Promise<readonly string[] | undefined> {
-  const path = group.path === "" ? "/" : group.path;
-  return (await file.attributeNames(path)).includes(name) ? file.strings(path, name) : undefined;
+/** Texts of all groups, by path without the first slash; the root's is "". */
+export type GroupTexts = ReadonlyMap<string, Readonly<Record<string, H5Text>>>;
+
+/** The attributes of all groups that are text. */
+export async function groupTexts(file: H5File, root: H5Group): Promise<GroupTexts> {
+  const texts = new Map<string, Record<string, H5Text>>();
+  // The same bytes may stand behind many attributes.
+  const most = Math.max(MIN_TEXT_CHARS, 4 * file.size);
+  let chars = 0;
+  const visit = async (group: H5Group): Promise<void> => {
+    const path = group.path === "" ? "/" : group.path;
+    const own: Record<string, H5Text> = Object.create(null);
+    for (const name of await file.attributeNames(path)) {
+      const text = await file.text(path, name);
+      chars += typeof text === "string" ? text.length : (text ?? []).reduce((n, t) => n + t.length, 0);
+      if (chars > most)
+        throw new VarscopeError("RESOURCE_EXHAUSTED", `over ${most} characters in attributes`, {
+          at: file.source.name,
+        });
+      if (text !== undefined) own[name] = text;
+    }
+    texts.set(group.path.slice(1), own);
+    for (const child of group.groups) await visit(child);
+  };
+  await visit(root);
+  return texts;
+}
+
+/** One text of a group. */
+export function textOf(texts: GroupTexts, group: H5Group, name: string): string | undefined {
+  const text = texts.get(group.path.slice(1))?.[name];
+  return typeof text === "string" ? text : text?.[0];
 }
 
 /**
@@ -76,18 +102,11 @@ export async function maybeStrings(
  *
  * @see keras/src/legacy/saving/legacy_h5_format.py load_attributes_from_hdf5_group
  */
-export async function maybeList(
-  file: H5File,
-  group: H5Group,
-  name: string,
-): Promise<readonly string[] | undefined> {
-  const path = group.path === "" ? "/" : group.path;
-  const attributes = new Set(await file.attributeNames(path));
-  // An empty list has no strings: numpy makes it float64.
-  if (attributes.has(name)) return (await file.strings(path, name)) ?? [];
-  if (!attributes.has(`${name}0`)) return undefined;
+export function listOf(texts: GroupTexts, path: string, name: string): readonly string[] {
+  const own = texts.get(path) ?? {};
+  const whole = own[name];
+  if (whole !== undefined) return typeof whole === "string" ? [whole] : whole;
   const all: string[] = [];
-  for (let i = 0; attributes.has(`${name}${i}`); i++)
-    all.push(...((await file.strings(path, `${name}${i}`)) ?? []));
+  for (let i = 0; own[`${name}${i}`] !== undefined; i++) all.push(...(own[`${name}${i}`] ?? []));
   return all;
 }

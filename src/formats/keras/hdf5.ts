@@ -16,6 +16,8 @@ export interface H5Type {
   readonly signed: boolean;
   readonly vlen: boolean;
   readonly littleEndian: boolean;
+  /** of text: 1 where it is filled up with zeros, else it ends with the first */
+  readonly strpad?: number;
   readonly enum_type?: { readonly members: Readonly<Record<string, number>> };
   readonly compound_type?: {
     readonly members: readonly (H5Type & { readonly name: string; readonly offset: number })[];

@@ -4,3 +4,5 @@
  */
 
 export { openKerasArchive, openKerasH5File } from "./open.ts";
+export { writeKerasV3, writeKerasWeights } from "./write.ts";
+export { writeKerasH5 } from "./write-legacy.ts";

@@ -9,7 +9,7 @@ import { VarscopeError } from "../../base/index.ts";
 import type { StoredVariable } from "../collection/index.ts";
 import { h5Variable } from "./h5-dataset.ts";
 import type { H5File } from "./h5-file.ts";
-import { groupAt, type H5Group, maybeList } from "./h5-tree.ts";
+import { type GroupTexts, groupAt, type H5Group, listOf } from "./h5-tree.ts";
 import { optimizerClass, slotWord } from "./optimizer-slots.ts";
 import { optimizerSaid } from "./weights.ts";
 
@@ -17,12 +17,13 @@ import { optimizerSaid } from "./weights.ts";
 export async function legacyVariables(
   file: H5File,
   root: H5Group,
+  texts: GroupTexts,
   trainingConfig: string | undefined,
 ): Promise<StoredVariable[]> {
   const weightsGroup = groupAt(root, "model_weights") ?? root;
-  const listed = await layerWeights(file, weightsGroup);
+  const listed = layerWeights(file, weightsGroup, texts);
   const optimizer = groupAt(root, "optimizer_weights");
-  const state = optimizer === undefined ? [] : await weightsOf(file, optimizer);
+  const state = optimizer === undefined ? [] : weightsOf(file, optimizer, texts);
   const seen = new Set([...listed, ...state].map((w) => w.path));
   const rest = datasetsOf(root).filter((path) => !seen.has(path));
   const names = new Set<string>();
@@ -62,8 +63,8 @@ const datasetsOf = (group: H5Group): string[] => [
 ];
 
 /** The weights of all layers, in the model's order. */
-async function layerWeights(file: H5File, group: H5Group): Promise<Listed[]> {
-  const layers = (await maybeList(file, group, "layer_names")) ?? [];
+function layerWeights(file: H5File, group: H5Group, texts: GroupTexts): Listed[] {
+  const layers = listOf(texts, group.path.slice(1), "layer_names");
   const out: Listed[] = [];
   const all =
     groupAt(group, "top_level_model_weights") === undefined ? layers : [...layers, "top_level_model_weights"];
@@ -76,14 +77,14 @@ async function layerWeights(file: H5File, group: H5Group): Promise<Listed[]> {
         hint: "the file is cut short or was edited; take it from its origin again",
       });
     const seen = new Set(out.map((w) => w.path));
-    out.push(...(await weightsOf(file, found)).filter((w) => !seen.has(w.path)));
+    out.push(...weightsOf(file, found, texts).filter((w) => !seen.has(w.path)));
   }
   return out;
 }
 
 /** The weights that a group lists. */
-async function weightsOf(file: H5File, group: H5Group): Promise<Listed[]> {
-  const names = (await maybeList(file, group, "weight_names")) ?? [];
+function weightsOf(file: H5File, group: H5Group, texts: GroupTexts): Listed[] {
+  const names = listOf(texts, group.path.slice(1), "weight_names");
   return names.map((name) => {
     const parts = name.split("/");
     const holder = groupAt(group, ...parts.slice(0, -1));

@@ -10,7 +10,7 @@ import {
 } from "../collection/index.ts";
 import { memberBytes, memberSource, openZip, type Zip } from "../zip/index.ts";
 import { type H5File, openH5File } from "./h5-file.ts";
-import { groupAt, type H5Group, h5Tree, maybeStrings } from "./h5-tree.ts";
+import { type GroupTexts, groupAt, groupTexts, type H5Group, h5Tree, textOf } from "./h5-tree.ts";
 import type { Config } from "./layer-variables.ts";
 import { legacyVariables } from "./legacy.ts";
 import { weightVariables } from "./weights.ts";
@@ -30,17 +30,18 @@ const JSON_BYTES = 256 << 20;
  * @throws VarscopeError DATA_LOSS - damaged; PERMISSION_DENIED - it leads out of the file; UNIMPLEMENTED - types, filters
  */
 export async function openKerasH5File(source: Source, path: string): Promise<VariableCollection> {
-  return opened(source, async (file, root) => {
-    if (isWeights(root)) return { variables: await weightVariables(file, root, {}), format: "keras-weights" };
-    const config = (await maybeStrings(file, root, "model_config"))?.[0];
-    const training = (await maybeStrings(file, root, "training_config"))?.[0];
+  return opened(source, async (file, root, texts) => {
+    if (isWeights(root))
+      return { variables: await weightVariables(file, root, texts, {}), format: "keras-weights" };
+    const config = textOf(texts, root, "model_config");
+    const training = textOf(texts, root, "training_config");
     const extras = {
       ...(config === undefined ? {} : { kerasConfig: config }),
       ...(training === undefined ? {} : { kerasTraining: training }),
     };
-    return { variables: await legacyVariables(file, root, training), extras, format: "keras-h5" };
+    return { variables: await legacyVariables(file, root, texts, training), extras, format: "keras-h5" };
   }).then(({ file, variables, extras, format }) =>
-    collectionOf({ path, format, variables, ...(extras === undefined ? {} : { extras }), close: file.close }),
+    collectionOf({ path, format, variables, extras, close: file.close }),
   );
 }
 
@@ -77,15 +78,19 @@ export async function openKerasArchive(source: Source, path: string): Promise<Va
       : { kerasAssets: new Map(assets.map((m) => [m.name, () => memberBytes(zip, m)])) }),
   };
   const inner = memberSource(zip, weights);
-  const { file, variables } = await opened(inner, async (h5, root) => ({
-    variables: await weightVariables(h5, root, { model, keras2 }),
+  const {
+    file,
+    variables,
+    extras: more,
+  } = await opened(inner, async (h5, root, texts) => ({
+    variables: await weightVariables(h5, root, texts, { model, keras2 }),
     format: "keras-v3",
   }));
   const close = async (): Promise<void> => {
     await file.close();
     await source.close();
   };
-  return collectionOf({ path, format: "keras-v3", variables, extras, close });
+  return collectionOf({ path, format: "keras-v3", variables, extras: { ...extras, ...more }, close });
 }
 
 interface Read {
@@ -96,11 +101,14 @@ interface Read {
 
 async function opened(
   source: Source,
-  read: (file: H5File, root: H5Group) => Promise<Read>,
-): Promise<Read & { readonly file: H5File }> {
+  read: (file: H5File, root: H5Group, texts: GroupTexts) => Promise<Read>,
+): Promise<Read & { readonly file: H5File; readonly extras: Extras }> {
   const file = await openH5File(source);
   try {
-    return { ...(await read(file, await h5Tree(file))), file };
+    const tree = await h5Tree(file);
+    const kerasAttributes = await groupTexts(file, tree);
+    const found = await read(file, tree, kerasAttributes);
+    return { ...found, extras: { ...found.extras, kerasAttributes }, file };
   } catch (e) {
     await file.close();
     throw e;

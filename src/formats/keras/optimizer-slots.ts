@@ -161,3 +161,22 @@ function slotVariable(
   if (word === "average") return { name: spelled, role: "ema", optimizer: className, of };
   return { name: spelled, role: "slot", optimizer: className, of, slot: slotWord(className, word) };
 }
+
+/**
+ * Where a variable stands among those of an optimizer, as numbers to be compared one after another.
+ *
+ * @param owner - place of its variable among the model's
+ */
+export function optimizerPlace(
+  v: { readonly name: string; readonly role?: Role; readonly slot?: string; readonly optimizer?: string },
+  owner: number,
+): readonly number[] {
+  if (v.role === "step") return [0, 0];
+  if (v.role === "ema") return [2, owner];
+  if (v.role !== "slot") return [/learning_rate$/.test(v.name) ? 1 : 9, 0];
+  if (v.slot === "gradient_accumulator") return [3, owner];
+  const plan = PLANS[v.optimizer ?? ""]?.at(-1)?.[0] ?? [];
+  const words = plan.map((group) => group.map((word) => slotWord(v.optimizer ?? "", word)));
+  const group = words.findIndex((g) => g.includes(v.slot ?? ""));
+  return group < 0 ? [4, 99, owner] : [4, group, owner, words[group]!.indexOf(v.slot!)];
+}

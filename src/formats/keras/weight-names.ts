@@ -7,6 +7,7 @@
 
 import type { H5Group } from "./h5-tree.ts";
 import { type Config, layerVariables, snakeCase, withoutNumber } from "./layer-variables.ts";
+import { layersOf } from "./model-config.ts";
 
 /** A weight with its name. */
 export interface NamedWeight {
@@ -134,13 +135,6 @@ function nameOwn(
     const name = `${prefix}${word}`;
     out.push({ path: `${vars.path}/${dataset}`, name, trainable: trainable && !FIXED.test(name) });
   }
-}
-
-/** Layers of a model's config. */
-function layersOf(object: Config | undefined): readonly Config[] {
-  const config = object?.["config"];
-  const layers = Array.isArray(config) ? config : isObject(config) ? config["layers"] : undefined;
-  return Array.isArray(layers) ? layers.filter(isObject) : [];
 }
 
 /** The layers of a container with their configs: in the config's order, or that of their places in the file. */

@@ -4,7 +4,7 @@ import type { StoredVariable } from "../collection/index.ts";
 import { arranged, type Placed } from "./arrange.ts";
 import { h5Variable } from "./h5-dataset.ts";
 import type { H5File } from "./h5-file.ts";
-import { groupAt, type H5Group, maybeStrings } from "./h5-tree.ts";
+import { type GroupTexts, groupAt, type H5Group } from "./h5-tree.ts";
 import type { Config } from "./layer-variables.ts";
 import {
   type OptimizerFacts,
@@ -29,9 +29,10 @@ const OPTIMIZERS = [["optimizer"], ["optimizer", "inner_optimizer"]];
 export async function weightVariables(
   file: H5File,
   root: H5Group,
+  texts: GroupTexts,
   facts: ModelFacts,
 ): Promise<StoredVariable[]> {
-  const labels = await labelsOf(file, root);
+  const labels = labelsOf(texts);
   const keras2 = facts.keras2 ?? (labels.size === 0 && groupAt(root, "vars") !== undefined);
   const places = facts.model === undefined ? await placesOf(file, root) : new Map<string, number>();
   const named = nameWeights(root, { labels, model: facts.model, keras2, places });
@@ -46,7 +47,9 @@ export async function weightVariables(
   for (const names of OPTIMIZERS) {
     const group = groupAt(root, ...names);
     if (group !== undefined)
-      state.push(...(await optimizerState(file, group, { ...facts, keras2 }, trainables)));
+      state.push(
+        ...(await optimizerState(file, group, labels.get(group.path), { ...facts, keras2 }, trainables)),
+      );
   }
   for (const name of ["metrics", "_loss_tracker", "compile_metrics"]) {
     const group = groupAt(root, name);
@@ -64,13 +67,10 @@ const datasetsOf = (group: H5Group): string[] => [
 ];
 
 /** The attribute `name` of each group `vars`, by the path of the group above. */
-async function labelsOf(file: H5File, group: H5Group, labels = new Map<string, string>()) {
-  for (const child of group.groups) {
-    if (child.name === "vars") {
-      const label = (await maybeStrings(file, child, "name"))?.[0];
-      if (label !== undefined) labels.set(group.path, label);
-    } else await labelsOf(file, child, labels);
-  }
+function labelsOf(texts: GroupTexts): Map<string, string> {
+  const labels = new Map<string, string>();
+  for (const [path, { name }] of texts)
+    if (/(^|\/)vars$/.test(path) && typeof name === "string") labels.set(`/${path}`.slice(0, -5), name);
   return labels;
 }
 
@@ -103,6 +103,7 @@ async function placeOf(file: H5File, path: string): Promise<number> {
 async function optimizerState(
   file: H5File,
   group: H5Group,
+  label: string | undefined,
   facts: ModelFacts & { readonly keras2: boolean },
   trainables: readonly Placed[],
 ): Promise<StoredVariable[]> {
@@ -114,7 +115,6 @@ async function optimizerState(
   const plain: StoredVariable[] = [];
   for (const path of paths)
     plain.push(await h5Variable(file, path, { name: path.slice(1), key: path.slice(1) }));
-  const label = (await maybeStrings(file, vars, "name"))?.[0];
   const said = optimizerConfig(facts.model, group.name === "inner_optimizer");
   const className = said?.className ?? optimizerClass(label ?? "optimizer");
   const name = label ?? (facts.keras2 ? className : (said?.name ?? "optimizer"));
