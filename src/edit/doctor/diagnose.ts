@@ -2,7 +2,7 @@
 
 import { isVarscopeError, type VarscopeError } from "../../base/index.ts";
 import type { Format, VariableCollection } from "../../formats/collection/index.ts";
-import { type GraphFile, openGraph } from "../open-graph.ts";
+import type { GraphFile } from "../open-graph.ts";
 import { type OpenOptions, openModel, type Where } from "../open-model.ts";
 import { type ExamineOptions, examine } from "./examine.ts";
 import { patientOf } from "./patient.ts";
@@ -44,7 +44,8 @@ export async function diagnose(
   { graph = null, ...options }: DiagnoseOptions = {},
 ): Promise<Diagnosis> {
   const examined = await examine(collection, options);
-  const patient = patientOf(collection, examined, graph, graph?.path ?? null);
+  const wanted = graph === null ? [] : (await import("./wanted.ts")).wantedVariables(graph);
+  const patient = patientOf(collection, examined, graph, wanted);
   const asked = RULES.filter((rule) => rule.needs === "file" || graph !== null);
   const findings = asked.flatMap((rule) =>
     [...rule.check(patient)].map(
@@ -105,7 +106,8 @@ async function graphAt(path: string, options: OpenOptions): Promise<GraphFile> {
   const model = await openModel(path, options);
   try {
     const found = await model.graph();
-    return found === null ? await openGraph(path) : { ...found, path };
+    if (found !== null) return { ...found, path };
+    return await (await import("../open-graph.ts")).openGraph(path);
   } finally {
     await model.close();
   }

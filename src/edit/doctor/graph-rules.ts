@@ -3,9 +3,8 @@
 import type { Tensor } from "../../base/index.ts";
 import { roleOf } from "../../formats/collection/index.ts";
 import type { VariableRecord } from "../../formats/meta-graph/index.ts";
-import { type Graph, Operation, Output } from "../../graph/index.ts";
+import type { Graph, Operation, Output } from "../../graph/index.ts";
 import type { GraphFile } from "../open-graph.ts";
-import { storedAt, variableOps } from "../values.ts";
 import {
   ancestors,
   type NormUse,
@@ -33,13 +32,17 @@ const namesIn = (graph: Graph, key: string): string[] =>
     .flatMap((v) => (typeof v?.name === "string" ? [bare(v.name)] : []));
 const isStatistic = (name: string): boolean => roleOf(name, null, () => undefined).role.startsWith("moving-");
 
+/** Moving statistics that the graph restores. */
+const statisticsOf = (p: Patient): string[] =>
+  p.wanted.filter((v) => v.role.startsWith("moving-")).map((v) => v.name);
+
 /** Update ops: those that are seen to move a statistic, and those of the collection. */
 function allUpdates(graph: Graph): UpdateOp[] {
   const seen = updateOps(graph);
   const known = new Set(seen.map((u) => u.op));
   const listedOps = graph
-    .getCollection<unknown>("update_ops")
-    .flatMap((x) => (x instanceof Output ? [x.op] : x instanceof Operation ? [x] : []));
+    .getCollection<Partial<Output> & Partial<Operation>>("update_ops")
+    .flatMap((x) => x.op ?? (x.inputs === undefined ? [] : [x as Operation]));
   // A conditional's result stands for the update inside it.
   const rest = listedOps.filter((op) => !known.has(op) && ![...ancestors([op])].some((a) => known.has(a)));
   return [...seen, ...rest.map((op) => ({ op, variable: op.name, momentum: null }))];
@@ -138,10 +141,7 @@ function savedNames(graph: Graph): Set<string> | null {
 const unsaved: GraphCheck = function* (graph, p) {
   const saved = savedNames(graph);
   if (saved === null) return;
-  const place = storedAt(graph);
-  const lost = variableOps(graph.operations)
-    .map((op) => place(op).key)
-    .filter((name) => isStatistic(name) && !saved.has(name));
+  const lost = statisticsOf(p).filter((name) => !saved.has(name));
   if (lost.length === 0) return;
   yield {
     variables: lost,
@@ -193,9 +193,7 @@ const epsilon: GraphCheck = function* (graph, p) {
 const emaOfStatistics: GraphCheck = function* (graph, p) {
   const averaged = new Set(namesIn(graph, "moving_average_variables"));
   if (averaged.size === 0) return;
-  const raw = variableOps(graph.operations)
-    .map((op) => op.name)
-    .filter((name) => isStatistic(name) && !averaged.has(name));
+  const raw = statisticsOf(p).filter((name) => !averaged.has(name));
   if (raw.length === 0) return;
   yield {
     variables: raw,

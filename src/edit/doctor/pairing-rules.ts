@@ -1,33 +1,13 @@
 /** @file Rules of a file beside a graph: what the graph wants and the file lacks, with the rename that mends it; other shapes; leftovers. */
 
 import { type DType, formatShape, isCompatible, type Shape } from "../../base/index.ts";
-import { roleOf, type VariableEntry } from "../../formats/collection/index.ts";
-import type { VariableRecord } from "../../formats/meta-graph/index.ts";
+import type { VariableEntry } from "../../formats/collection/index.ts";
 import { matchVariables } from "../match.ts";
-import { type GraphFile, graphVariables } from "../open-graph.ts";
 import type { Patient } from "./patient.ts";
 import { counted, type Found, groupedBy, listed, patternOf, quoted, type Rule } from "./rule.ts";
 
-/** Variables that a graph restores: not the local ones, and not constants that took their place. */
-export function wantedVariables(file: GraphFile): VariableEntry[] {
-  const local = new Set(
-    file.graph.getCollection<VariableRecord>("local_variables").map((v) => v.name.replace(/:\d+$/, "")),
-  );
-  const all = graphVariables(file).filter((v) => v.value === null && !local.has(v.name));
-  const shapes = new Map<string, Shape | null>(all.map((v) => [v.name, v.shape]));
-  return all.map(({ name, dtype, shape }) => ({
-    name,
-    key: name,
-    dtype,
-    shape,
-    bytes: 0,
-    ...roleOf(name, shape, (n) => shapes.get(n)),
-  }));
-}
-
 /** The graph to compare with, where it is not the file's own. */
-const wantedOf = (p: Patient): VariableEntry[] =>
-  p.graph === null || p.graphPath === p.path ? [] : wantedVariables(p.graph);
+const wantedOf = (p: Patient): readonly VariableEntry[] => (p.graphPath === p.path ? [] : p.wanted);
 
 const hasName = (p: Patient, name: string): boolean =>
   p.byName(name) !== undefined ||

@@ -27,6 +27,8 @@ export interface Patient extends Examination {
   readonly graph: GraphFile | null;
   /** as the graph was given on the command line */
   readonly graphPath: string | null;
+  /** variables that the graph restores, by their names in checkpoints */
+  readonly wanted: readonly VariableEntry[];
   readonly norms: readonly BatchNorm[];
   /** training steps that the file counts; null where it counts none */
   readonly step: number | null;
@@ -48,7 +50,7 @@ export function patientOf(
   collection: VariableCollection,
   examined: Examination,
   graph: GraphFile | null,
-  graphPath: string | null,
+  wanted: readonly VariableEntry[],
 ): Patient {
   const { variables } = collection;
   const byName = new Map(variables.map((v) => [v.name, v]));
@@ -74,7 +76,8 @@ export function patientOf(
     path: collection.path,
     variables,
     graph,
-    graphPath,
+    graphPath: graph?.path ?? null,
+    wanted,
     norms,
     step,
     trained: trainedOf(variables, of, step),
