@@ -1,6 +1,6 @@
 /** @file The page: what is open, and the parts that show it. Start at `App`. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Compare } from "./compare.tsx";
 import { DetailPane } from "./detail.tsx";
 import { filesOfDrop } from "./drop.ts";
@@ -54,7 +54,7 @@ function useDrop(onDrop: (transfer: DataTransfer) => void): boolean {
   const [isOver, setOver] = useState(false);
   const last = useRef(onDrop);
   last.current = onDrop;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const over = (e: DragEvent): void => {
       e.preventDefault();
       setOver(true);
@@ -298,7 +298,9 @@ function Tabs({ inspector, state }: { readonly inspector: Inspector; readonly st
   const { findings } = state.a;
   const worst =
     findings.state === "done"
-      ? (["error", "warning", "info"] as const).find((s) => findings.value.some((f) => f.severity === s))
+      ? (["error", "warning", "info"] as const).find((s) =>
+          findings.value.findings.some((f) => f.severity === s),
+        )
       : undefined;
   const tabs: readonly (readonly [Tab, preact.ComponentChildren])[] = [
     ["variables", "Variables"],
@@ -308,7 +310,7 @@ function Tabs({ inspector, state }: { readonly inspector: Inspector; readonly st
         Findings{" "}
         {findings.state === "done" && (
           <span class={`badge ${worst ?? "good"}`}>
-            {worst === undefined ? "✓" : count(findings.value.length)}
+            {worst === undefined ? "✓" : count(findings.value.findings.length)}
           </span>
         )}
       </>,

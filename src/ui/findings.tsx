@@ -1,13 +1,13 @@
 /** @file What the doctor found. Start at `Findings`. */
 
-import type { Finding } from "../edit/doctor/rule.ts";
+import type { Diagnosis, Finding } from "../edit/doctor/index.ts";
 import { Copy } from "./detail.tsx";
 import type { Inspector, Work } from "./state.ts";
 import { count, plural } from "./words.ts";
 
 interface FindingsProps {
   readonly inspector: Inspector;
-  readonly findings: Work<readonly Finding[]>;
+  readonly findings: Work<Diagnosis>;
 }
 
 const ORDER = ["error", "warning", "info"] as const;
@@ -25,20 +25,47 @@ export function Findings({ inspector, findings }: FindingsProps) {
           </button>
         </div>
       )}
-      {findings.state === "running" && <p class="empty">Reading…</p>}
-      {findings.state === "failed" && <p class="error">{findings.error}</p>}
-      {findings.state === "done" && findings.value.length === 0 && (
-        <div class="empty healthy">
-          <span class="mark">✓</span>
-          <h2>Nothing found</h2>
-          <p>No rule of the doctor has anything to say about this file.</p>
+      {findings.state === "running" && (
+        <div class="empty">
+          <p>Reading…</p>
+          <progress
+            {...(findings.progress === null
+              ? {}
+              : { value: findings.progress.done, max: Math.max(1, findings.progress.all) })}
+          />
         </div>
       )}
-      {findings.state === "done" &&
-        ORDER.flatMap((severity) => findings.value.filter((f) => f.severity === severity)).map((f) => (
-          <Card key={`${f.rule} ${f.message}`} finding={f} inspector={inspector} />
-        ))}
+      {findings.state === "failed" && <p class="error">{findings.error}</p>}
+      {findings.state === "done" && <Diagnosed inspector={inspector} diagnosis={findings.value} />}
     </section>
+  );
+}
+
+function Diagnosed({
+  inspector,
+  diagnosis: { findings, checked },
+}: {
+  readonly inspector: Inspector;
+  readonly diagnosis: Diagnosis;
+}) {
+  const words = `${plural(checked.rules, "rule")} on ${plural(checked.tensors, "tensor")} and ${plural(checked.normalizations, "batch normalization")}`;
+  if (findings.length === 0) {
+    return (
+      <div class="empty healthy">
+        <span class="mark">✓</span>
+        <h2>Nothing found</h2>
+        <p>{words}.</p>
+      </div>
+    );
+  }
+  const sorted = ORDER.flatMap((severity) => findings.filter((f) => f.severity === severity));
+  return (
+    <>
+      <p class="checked">{words}.</p>
+      {sorted.map((f, i) => (
+        <Card key={`${i} ${f.rule}`} finding={f} inspector={inspector} />
+      ))}
+    </>
   );
 }
 
@@ -83,10 +110,4 @@ function Card({
       </div>
     </article>
   );
-}
-
-/** For the tab: how many findings, in words. */
-export function findingsLabel(findings: Work<readonly Finding[]>): string {
-  if (findings.state !== "done") return "";
-  return findings.value.length === 0 ? "none" : plural(findings.value.length, "finding");
 }

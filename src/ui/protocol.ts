@@ -4,7 +4,7 @@
  */
 
 import type { DiffReport } from "../edit/diff.ts";
-import type { Finding } from "../edit/doctor/rule.ts";
+import type { Diagnosis } from "../edit/doctor/index.ts";
 import type { Stats } from "../edit/stats.ts";
 import type { Format, VariableEntry } from "../formats/collection/index.ts";
 
@@ -85,7 +85,7 @@ export interface Replies {
   /** variables that could not be read, with their errors */
   readonly stats: readonly Unread[];
   readonly detail: Detail;
-  readonly doctor: readonly Finding[];
+  readonly doctor: Diagnosis;
   readonly compare: DiffReport;
 }
 

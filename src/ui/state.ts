@@ -1,7 +1,7 @@
 /** @file The page's state and what changes it; what is drawn is in the .tsx files. Start at `makeInspector`. */
 
 import type { DiffReport } from "../edit/diff.ts";
-import type { Finding } from "../edit/doctor/rule.ts";
+import type { Diagnosis } from "../edit/doctor/index.ts";
 import type { Stats } from "../edit/stats.ts";
 import type { Asked, Reader } from "./client.ts";
 import type { Detail, Given, Opened, Progress, Side, Unread } from "./protocol.ts";
@@ -19,7 +19,7 @@ export interface SideState {
   readonly opened: Work<Opened>;
   readonly numbers: ReadonlyMap<string, Stats | null>;
   readonly stats: Work<readonly Unread[]>;
-  readonly findings: Work<readonly Finding[]>;
+  readonly findings: Work<Diagnosis>;
 }
 
 export type Tab = "variables" | "findings" | "compare";
@@ -121,7 +121,12 @@ export function makeInspector(reader: Reader) {
   }
 
   async function diagnose(): Promise<void> {
-    await follow("a", reader.ask({ do: "doctor", side: "a" }), (findings) => setSide("a", { findings }));
+    const epoch = epochs.a;
+    const asked = reader.ask({ do: "doctor", side: "a" }, (progress) => {
+      if (epoch === epochs.a)
+        setSide("a", { findings: { state: "running", progress, cancel: asked.cancel } });
+    });
+    await follow("a", asked, (findings) => setSide("a", { findings }));
   }
 
   async function compare(): Promise<void> {

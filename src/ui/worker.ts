@@ -2,6 +2,7 @@
 
 import { formatTensor, isStatic, sizeOf, type Tensor, VarscopeError } from "../base/index.ts";
 import { diffModels } from "../edit/diff.ts";
+import { diagnose } from "../edit/doctor/index.ts";
 import type { Model } from "../edit/open-model.ts";
 import { hasStats, type Stats, statsOf, streamStats } from "../edit/stats.ts";
 import { cutBox, type VariableEntry } from "../formats/collection/index.ts";
@@ -51,10 +52,15 @@ async function work(request: Request, signal: AbortSignal, report: Report): Prom
     case "detail":
       return detailOf(need(request.side), request.name, signal);
     case "doctor":
-      return [];
+      return doctor(need(request.side), signal, report);
     case "compare":
       return compare(signal, report);
   }
+}
+
+async function doctor(model: Model, signal: AbortSignal, report: Report): Promise<Replies["doctor"]> {
+  const onProgress = (done: number, all: number): void => report({ done, all });
+  return diagnose(model, { graph: await model.graph(), signal, onProgress });
 }
 
 function compare(signal: AbortSignal, report: Report): Promise<Replies["compare"]> {
