@@ -3,7 +3,6 @@
 import {
   allocate,
   formatShape,
-  getElement,
   isComplex,
   isFloat,
   sameShape,
@@ -20,6 +19,7 @@ import type {
 } from "../formats/collection/index.ts";
 import { lockstep } from "./lockstep.ts";
 import { matchVariables } from "./match.ts";
+import { numbersOf } from "./numbers.ts";
 
 export interface AverageOptions {
   /** of each container, in any unit: 1 each */
@@ -129,10 +129,7 @@ export function weightedSum(pieces: readonly Tensor[], weights: readonly number[
   const { dtype, shape, data } = pieces[0]!;
   const out = { dtype, shape, data: allocate(dtype, shape[0]!) };
   const sum = new Float64Array(data.length);
-  for (const [k, piece] of pieces.entries()) {
-    const [values, weight] = [numbersOf(piece), weights[k]!];
-    for (let i = 0; i < sum.length; i++) sum[i]! += weight * values[i]!;
-  }
+  for (const [k, piece] of pieces.entries()) addTimes(sum, partsOf(piece), weights[k]!);
   if (isStored(dtype)) (out.data as Float32Array).set(sum);
   else for (let i = 0; i < sum.length; i++) setElement(out, i, sum[i]!);
   return out;
@@ -142,7 +139,10 @@ export function weightedSum(pieces: readonly Tensor[], weights: readonly number[
 const isStored = (dtype: Tensor["dtype"]): boolean =>
   dtype === "float32" || dtype === "float64" || isComplex(dtype);
 
-const numbersOf = (t: Tensor): ArrayLike<number> =>
-  isStored(t.dtype)
-    ? (t.data as Float32Array)
-    : Float64Array.from({ length: t.shape[0]! }, (_, i) => getElement(t, i) as number);
+/** The numbers that are summed: of complex dtypes both parts. */
+const partsOf = (t: Tensor): ArrayLike<number> =>
+  isComplex(t.dtype) ? (t.data as Float32Array) : numbersOf(t)!;
+
+function addTimes(sum: Float64Array, values: ArrayLike<number>, weight: number): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += weight * values[i]!;
+}

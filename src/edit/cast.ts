@@ -5,8 +5,6 @@ import {
   DTYPES,
   type DType,
   type Element,
-  floatToBfloat16,
-  floatToHalf,
   getElement,
   isComplex,
   isFloat,
@@ -16,6 +14,7 @@ import {
   type Tensor,
   VarscopeError,
 } from "../base/index.ts";
+import { narrow, numbersOf } from "./numbers.ts";
 
 /** Elements that a cast does not carry. */
 export interface CastLoss {
@@ -60,25 +59,20 @@ function rangeOf(dtype: DType): readonly [bigint, bigint] {
     : [0n, (1n << bits) - 1n];
 }
 
-/** Numbers from a piece; 64-bit integers are bigints. */
-const storedNumbers = (t: Tensor): ArrayLike<number> | null =>
-  ["float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32", "bool"].includes(t.dtype)
-    ? (t.data as Float32Array)
-    : null;
-
 /** The piece in another dtype; adds to `loss`. Rounds to nearest even; integers saturate, NaN becomes 0 there. */
 export function castPiece(t: Tensor, dtype: DType, loss: LossCount): Tensor {
   if (t.dtype === dtype) return t;
   const count = t.shape[0]!;
   const out = { dtype, shape: t.shape, data: allocate(dtype, count) };
-  const set = setterOf(out);
-  const numbers = isFloat(dtype) ? storedNumbers(t) : null;
+  const numbers = isFloat(dtype) ? numbersOf(t) : null;
   if (numbers !== null) {
-    for (let i = 0; i < count; i++) set(i, numbers[i]!);
+    fillFloats(numbers, out);
     countFloatLoss(numbers, out, isInteger(t.dtype), loss);
   } else if (isFloat(dtype)) {
-    for (let i = 0; i < count; i++)
-      countOne(getElement(t, i), setAndGet(out, set, i, getElement(t, i)), loss);
+    for (let i = 0; i < count; i++) {
+      setElement(out, i, getElement(t, i));
+      countOne(getElement(t, i), getElement(out, i) as number, loss);
+    }
   } else if (isComplex(dtype)) {
     for (let i = 0; i < count; i++) setElement(out, i, getElement(t, i));
   } else {
@@ -88,18 +82,11 @@ export function castPiece(t: Tensor, dtype: DType, loss: LossCount): Tensor {
   return out;
 }
 
-type Setter = (i: number, x: number) => void;
-
-function setterOf(out: Tensor): Setter {
-  const data = out.data as Float32Array;
-  if (out.dtype === "float16") return (i, x) => (data[i] = floatToHalf(x));
-  if (out.dtype === "bfloat16") return (i, x) => (data[i] = floatToBfloat16(x));
-  return (i, x) => (data[i] = x);
-}
-
-function setAndGet(out: Tensor, set: Setter, i: number, x: Element): number {
-  set(i, Number(x));
-  return getElement(out, i) as number;
+function fillFloats(from: ArrayLike<number>, out: Tensor): void {
+  const isHalf = out.dtype === "float16" || out.dtype === "bfloat16";
+  if (!isHalf) (out.data as Float64Array).set(from);
+  else if (from instanceof Float32Array) narrow(from, out.dtype as "float16", out.data as Uint16Array);
+  else for (let i = 0; i < from.length; i++) setElement(out, i, from[i]!);
 }
 
 function countFloatLoss(from: ArrayLike<number>, out: Tensor, exact: boolean, loss: LossCount): void {

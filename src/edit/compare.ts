@@ -1,6 +1,7 @@
 /** @file How far the values of two tensors lie apart. Start at `Comparison`. */
 
-import { type Element, getElement, isBigInt, isComplex, type Tensor } from "../base/index.ts";
+import { type Element, getElement, type Tensor } from "../base/index.ts";
+import { numbersOf, sameBytes } from "./numbers.ts";
 
 export interface Tolerance {
   /** 0 */
@@ -19,11 +20,6 @@ export interface Distance {
   readonly maxRel: number | null;
 }
 
-/** Dtypes whose storage is the number itself. */
-const PLAIN = new Set(
-  "float32 float64 int8 int16 int32 uint8 uint16 uint32 bool qint8 quint8 qint16 quint16 qint32".split(" "),
-);
-
 /** Adds up pieces that lie at the same place. NaN equals NaN. */
 export class Comparison {
   private different = 0;
@@ -40,25 +36,20 @@ export class Comparison {
 
   /** @param a, b - tensors of rank 1 and one length */
   add(a: Tensor, b: Tensor): void {
-    if (a.dtype === "string" || b.dtype === "string") this.addStrings(a, b);
-    else if (PLAIN.has(a.dtype) && PLAIN.has(b.dtype))
-      this.addPlain(a.data as Float32Array, b.data as Float32Array);
-    else this.addDecoded(a, b);
-  }
-
-  private addDecoded(a: Tensor, b: Tensor): void {
-    const sameBits = a.dtype === b.dtype ? bitsEqual(a) : null;
-    const count = a.shape[0]!;
-    const [x, y] = [a.data as Uint16Array, b.data as Uint16Array];
-    for (let i = 0; i < count; i++)
-      if (!sameBits?.(x, y, i)) this.addElements(getElement(a, i), getElement(b, i));
-  }
-
-  private addPlain(a: Float32Array, b: Float32Array): void {
-    for (let i = 0; i < a.length; i++) {
-      const [x, y] = [a[i]!, b[i]!];
-      if (x !== y) this.addNumbers(x, y);
+    if (a.dtype === "string" || b.dtype === "string") {
+      this.addStrings(a, b);
+      return;
     }
+    // NaN has the same bits here and there, and equals itself.
+    if (a.dtype === b.dtype && sameBytes(a, b)) return;
+    const x = numbersOf(a);
+    const y = numbersOf(b);
+    if (x !== null && y !== null) this.addAll(x, y);
+    else for (let i = 0; i < a.shape[0]!; i++) this.addElements(getElement(a, i), getElement(b, i));
+  }
+
+  private addAll(x: ArrayLike<number>, y: ArrayLike<number>): void {
+    for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) this.addNumbers(x[i]!, y[i]!);
   }
 
   private addElements(a: Element, b: Element): void {
@@ -102,11 +93,4 @@ export class Comparison {
     const { different, maxAbs, maxRel } = this;
     return this.text ? { different, maxAbs: null, maxRel: null } : { different, maxAbs, maxRel };
   }
-}
-
-/** Whether two elements have the same bits, which is quicker than their values. */
-function bitsEqual(t: Tensor): (x: ArrayLike<unknown>, y: ArrayLike<unknown>, i: number) => boolean {
-  if (isComplex(t.dtype)) return (x, y, i) => x[2 * i] === y[2 * i] && x[2 * i + 1] === y[2 * i + 1];
-  if (isBigInt(t.dtype)) return (x, y, i) => x[i] === y[i];
-  return (x, y, i) => x[i] === y[i];
 }

@@ -19,6 +19,8 @@ import tensorflow as tf2  # noqa: E402
 tf = tf2.compat.v1
 tf.disable_eager_execution()
 import array_files  # noqa: E402
+import checkpoints_v1  # noqa: E402
+import converted  # noqa: E402
 import programs  # noqa: E402
 
 sessions = []
@@ -160,6 +162,8 @@ COMMANDS = [
 
 
 COMMANDS += array_files.COMMANDS
+COMMANDS += checkpoints_v1.COMMANDS
+COMMANDS += converted.COMMANDS
 
 
 def main():

@@ -1,0 +1,69 @@
+"""Commands of worker.py: what Keras 3 and TensorFlow 1 make of files that we converted; the network is that of tools/goldens/convert.py.
+
+Keras runs in a process of its own, eagerly.
+"""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+
+def keras_outputs(path, x, kind):
+    """Of the .keras file, or object-based checkpoint (kind "object"), at `path`: predictions for x, and the optimizer's step."""
+    request = json.dumps({"path": path, "x": x, "kind": kind})
+    done = subprocess.run([sys.executable, os.path.abspath(__file__)], input=request, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def tf1_outputs(path, x):
+    """Predictions of the graph with the checkpoint at `path` restored by Saver, Adam's variables too."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        get = v1.get_variable
+        with v1.variable_scope("conv2d"):
+            h = tf.nn.conv2d(np.array(x, np.float32), get("kernel", [3, 3, 2, 4]), 1, "SAME") + get("bias", [4])
+        with v1.variable_scope("batch_normalization"):
+            gamma, beta = get("gamma", [4]), get("beta", [4])
+            mean, variance = get("moving_mean", [4], trainable=False), get("moving_variance", [4], trainable=False)
+        h = tf.nn.batch_normalization(h, mean, variance, beta, gamma, 1e-3)
+        h = tf.reduce_mean(tf.nn.relu(h), [1, 2])
+        with v1.variable_scope("dense"):
+            h = tf.nn.relu(tf.matmul(h, get("kernel", [4, 5])) + get("bias", [5]))
+        with v1.variable_scope("dense_1"):
+            y = tf.matmul(h, get("kernel", [5, 3])) + get("bias", [3])
+        step = v1.train.get_or_create_global_step()
+        v1.train.AdamOptimizer().minimize(tf.reduce_sum(y), global_step=step)
+        v1.train.Saver().restore(session, path)
+        return {"y": session.run(y).tolist(), "step": int(session.run(step))}
+
+
+COMMANDS = [keras_outputs, tf1_outputs]
+
+
+def main():
+    import keras
+
+    request = json.load(sys.stdin)
+    if request["kind"] == "object":
+        layers = keras.layers
+        model = keras.Sequential([
+            layers.Input([6, 6, 2]), layers.Conv2D(4, 3, padding="same"), layers.BatchNormalization(), layers.ReLU(),
+            layers.GlobalAveragePooling2D(), layers.Dense(5, activation="relu"), layers.Dense(3)])
+        model.compile(keras.optimizers.Adam(), "mse")
+        model.optimizer.build(model.trainable_variables)
+        checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+        checkpoint.restore(request["path"]).assert_existing_objects_matched()
+    else:
+        model = keras.saving.load_model(request["path"])
+    y = model.predict(np.array(request["x"], np.float32), verbose=0)
+    moments = [float(np.abs(v.numpy()).sum()) for v in model.optimizer.variables if v.shape != ()]
+    print(json.dumps({"y": y.tolist(), "step": int(model.optimizer.iterations), "moments": moments}))
+
+
+if __name__ == "__main__":
+    main()
