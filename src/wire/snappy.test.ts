@@ -77,7 +77,8 @@ test("20,000 mutants give bytes or DATA_LOSS", () => {
     const mutant = good.slice(0, random(8) === 0 ? random(good.length) : good.length);
     for (let k = random(4); k >= 0 && mutant.length > 0; k--) mutant[random(mutant.length)] = random(256);
     try {
-      expect(readSnappy(mutant, MOST, "s").length).toBeLessThanOrEqual(22 * mutant.length);
+      const { length } = readSnappy(mutant, MOST, "s");
+      if (length > 22 * mutant.length) throw new Error(`${mutant.length} bytes gave ${length}`);
     } catch (e) {
       if (!isVarscopeError(e, "DATA_LOSS")) throw e;
       refused++;
