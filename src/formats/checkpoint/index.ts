@@ -26,7 +26,7 @@ export {
 } from "./open.ts";
 export { type PrintTensorsOptions, printTensorsInCheckpointFile } from "./print-tensors.ts";
 export { type CheckpointReader, listVariables, loadVariable, newCheckpointReader } from "./reader.ts";
-export { type NamedTensor, type SaveOptions, saveCheckpoint } from "./save.ts";
+export { type NamedTensor, type SaveOptions, saveCheckpoint, writeV2Collection } from "./save.ts";
 export { openSavedVariables } from "./saved-variables.ts";
 export { type Extent, formatSliceSpec, parseSliceSpec, type SliceSpec, type TensorSlice } from "./slice.ts";
 export {

@@ -1,21 +1,25 @@
-/** @file Writing V2 checkpoints, byte for byte as TensorFlow's SaveV2. Start at `saveCheckpoint`. */
+/** @file Writing V2 checkpoints, byte for byte as TensorFlow's SaveV2. Start at `writeV2Collection`, or `saveCheckpoint` for tensors in memory. */
 
-import { type Chunks, crc32c, type Staged, stageFile } from "#platform";
+import { dirname, exists, type Staged, stageFile, type WriteOptions } from "#platform";
 import {
-  bytesOf,
+  type Box,
   DTYPES,
-  formatShape,
   isVarscopeError,
-  maskCrc,
+  overlap,
   sameShape,
+  sizeOf,
   type Tensor,
   VarscopeError,
+  wholeBox,
 } from "../../base/index.ts";
-import { type IndexEntry, type Part, type Stored, writeIndex } from "./bundle.ts";
+import type { CollectionWriter, ReadOptions, WritableVariable } from "../collection/index.ts";
+import { writeIndex } from "./bundle.ts";
+import { type Drafts, dataChunks, hasValues, type Item } from "./draft.ts";
 import { dataFile, indexFile } from "./files.ts";
 import { publish } from "./publish.ts";
-import { formatSliceSpec, isWhole, parseSliceSpec, sliceShape, type TensorSlice } from "./slice.ts";
-import { writeStrings } from "./strings.ts";
+import { parseSliceSpec } from "./slice.ts";
+import { slicePieces } from "./v1-pieces.ts";
+import { MAX_PARTS } from "./values.ts";
 
 /** A tensor to save. */
 export interface NamedTensor {
@@ -33,13 +37,6 @@ export interface SaveOptions {
   readonly sync?: boolean;
 }
 
-/** The records of one save, as they come to be. */
-interface Bundle {
-  readonly entries: Map<string, Draft>;
-}
-
-type Draft = IndexEntry & { readonly parts: Part[] };
-
 /**
  * Saves tensors as `<prefix>.data-00000-of-00001` and `<prefix>.index`; the data lie in the order given. The checkpoint
  * appears whole or not at all; one that has this prefix already stays until this one is complete.
@@ -53,151 +50,138 @@ export async function saveCheckpoint(
   tensors: Iterable<NamedTensor> | AsyncIterable<NamedTensor>,
   options: SaveOptions = {},
 ): Promise<void> {
-  const { shards = 1, ...write } = options;
-  if (!Number.isInteger(shards) || shards < 1 || shards > 99_999) {
-    throw new VarscopeError("INVALID_ARGUMENT", `${shards} shards; 1 to 99999 are possible`, { at: prefix });
+  const { shards = 1 } = options;
+  needShards(shards, prefix);
+  if (shards === 1) return saveFiles(prefix, [itemsOf(tensors)], options);
+  const all: NamedTensor[] = [];
+  for await (const tensor of tensors) all.push(tensor);
+  const groups = spread(all, ({ tensor }) => tensor.data.length * DTYPES[tensor.dtype].bytes, shards);
+  return saveFiles(prefix, groups.map(itemsOf), options);
+}
+
+async function* itemsOf(tensors: Iterable<NamedTensor> | AsyncIterable<NamedTensor>): AsyncGenerator<Item> {
+  for await (const { name, tensor, slice = "" } of tensors) {
+    const { dtype, shape } = tensor;
+    const item = { name, dtype, shape, pieces: [tensor] };
+    yield slice === "" ? item : { ...item, slice: parseSliceSpec(slice) };
   }
-  const bundle: Bundle = { entries: new Map() };
+}
+
+/**
+ * Writes variables as a V2 checkpoint, in their order, as `saveCheckpoint` does. Values pass in pieces; partitioned variables stay so.
+ *
+ * @returns what has no values that a file could hold, and partitions that do not make up their variable, which is then whole
+ * @throws VarscopeError as `saveCheckpoint`; and INVALID_ARGUMENT - a variable gives fewer or more values than its shape has
+ */
+export const writeV2Collection: CollectionWriter = async (prefix, { variables }, options = {}) => {
+  const { shards = 1, signal, onProgress } = options;
+  needShards(shards, prefix);
+  const left: { what: string; why: string }[] = [];
+  const kept: WritableVariable[] = [];
+  for (const v of variables) {
+    const { name, dtype, shape, parts } = v;
+    if (!hasValues(dtype)) left.push({ what: name, why: `a ${dtype} has no values that a file could hold` });
+    else kept.push(v);
+    if (parts !== undefined && !makeUp(shape, parts))
+      left.push({ what: `partition of ${name}`, why: "its parts do not make up its shape" });
+  }
+  let bytes = 0;
+  const passed = (t: Tensor): void => {
+    bytes += bytesIn(t);
+    onProgress?.(bytes);
+  };
+  const read: ReadOptions = signal === undefined ? {} : { signal };
+  const groups = spread(kept, (v) => sizeOf(v.shape) * DTYPES[v.dtype].bytes, shards);
+  await saveFiles(
+    prefix,
+    groups.map((group) => variableItems(group, read, passed)),
+    options,
+  );
+  return { left };
+};
+
+async function* variableItems(
+  variables: readonly WritableVariable[],
+  options: ReadOptions,
+  passed: (t: Tensor) => void,
+): AsyncGenerator<Item> {
+  for (const v of variables) {
+    const { name, dtype, shape, parts = [] } = v;
+    const isPartitioned = parts.length > 0 && makeUp(shape, parts);
+    const boxes = isPartitioned ? parts : [wholeBox(shape)];
+    for await (const { slice, pieces } of slicePieces(v, boxes, options)) {
+      const { start, size } = boxes[slice]!;
+      const item = { name, dtype, shape: size, pieces: told(pieces, passed) };
+      const extents = start.map((s, axis) => ({ start: s, length: size[axis]! }));
+      yield isPartitioned ? { ...item, slice: { fullShape: shape, slice: extents } } : item;
+    }
+  }
+}
+
+async function* told(pieces: AsyncIterable<Tensor>, passed: (t: Tensor) => void): AsyncGenerator<Tensor> {
+  for await (const piece of pieces) {
+    yield piece;
+    passed(piece);
+  }
+}
+
+const bytesIn = ({ data }: Tensor): number =>
+  ArrayBuffer.isView(data) ? data.byteLength : data.reduce((n, element) => n + element.length, 0);
+
+/** Whether disjoint boxes make up a shape. */
+function makeUp(shape: readonly number[], boxes: readonly Box[]): boolean {
+  const inside = ({ start, size }: Box): boolean =>
+    sameShape([start.length, size.length], [shape.length, shape.length]) &&
+    shape.every((n, axis) => start[axis]! >= 0 && size[axis]! > 0 && start[axis]! + size[axis]! <= n);
+  if (boxes.length > MAX_PARTS || !boxes.every(inside)) return false;
+  if (boxes.reduce((n, { size }) => n + sizeOf(size), 0) !== sizeOf(shape)) return false;
+  return boxes.every((a, i) => boxes.slice(0, i).every((b) => !overlap(a, b)));
+}
+
+function needShards(shards: number, at: string): void {
+  if (Number.isInteger(shards) && shards >= 1 && shards <= 99_999) return;
+  throw new VarscopeError("INVALID_ARGUMENT", `${shards} shards; 1 to 99999 are possible`, { at });
+}
+
+/** Runs of values of about equal bytes. */
+function spread<T>(values: readonly T[], bytesOf: (value: T) => number, shards: number): T[][] {
+  const sizes = values.map((value) => Math.max(1, bytesOf(value)));
+  const total = sizes.reduce((n, size) => n + size, 0);
+  const groups = Array.from({ length: shards }, (): T[] => []);
+  let before = 0;
+  values.forEach((value, i) => {
+    // The shard that holds the middle of this value, if all were one row of bytes.
+    const shard = Math.floor(((before + sizes[i]! / 2) / total) * shards);
+    groups[Math.min(shard, shards - 1)]!.push(value);
+    before += sizes[i]!;
+  });
+  return groups;
+}
+
+/** One data file of each group, and the index, put in their places together. */
+async function saveFiles(
+  prefix: string,
+  groups: readonly AsyncIterable<Item>[],
+  { signal, sync }: WriteOptions,
+): Promise<void> {
+  const write = { ...(signal === undefined ? {} : { signal }), ...(sync === undefined ? {} : { sync }) };
+  const drafts: Drafts = new Map();
+  const shards = groups.length;
   const staged: Staged[] = [];
   try {
-    const groups = shards === 1 ? [tensors] : spread(await collected(tensors), shards);
-    for (const [shard, group] of groups.entries()) {
-      staged.push(await stageFile(dataFile(prefix, shard, shards), dataChunks(bundle, group, shard), write));
+    for (const [shard, items] of groups.entries()) {
+      staged.push(await stageFile(dataFile(prefix, shard, shards), dataChunks(drafts, items, shard), write));
     }
-    const index = writeIndex({ shards, entries: [...bundle.entries.values()] });
+    const index = writeIndex({ shards, entries: [...drafts.values()] });
     staged.push(await stageFile(indexFile(prefix), [index], write));
     await publish(prefix, staged);
   } catch (e) {
     await Promise.allSettled(staged.map((file) => file.discard()));
-    if (isVarscopeError(e, "NOT_FOUND")) {
+    if (isVarscopeError(e, "NOT_FOUND") && !(await exists(dirname(prefix)))) {
       throw new VarscopeError("NOT_FOUND", `Parent directory of ${prefix} doesn't exist, can't save.`, {
         cause: e,
       });
     }
     throw e;
   }
-}
-
-async function collected(
-  tensors: Iterable<NamedTensor> | AsyncIterable<NamedTensor>,
-): Promise<NamedTensor[]> {
-  const all: NamedTensor[] = [];
-  for await (const tensor of tensors) all.push(tensor);
-  return all;
-}
-
-/** Runs of tensors of about equal bytes. */
-function spread(tensors: readonly NamedTensor[], shards: number): NamedTensor[][] {
-  const sizes = tensors.map(({ tensor }) => Math.max(1, tensor.data.length * DTYPES[tensor.dtype].bytes));
-  const total = sizes.reduce((n, size) => n + size, 0);
-  const groups = Array.from({ length: shards }, (): NamedTensor[] => []);
-  let before = 0;
-  tensors.forEach((tensor, i) => {
-    // The shard that holds the middle of this tensor, if all were one row of bytes.
-    const shard = Math.floor(((before + sizes[i]! / 2) / total) * shards);
-    groups[Math.min(shard, shards - 1)]!.push(tensor);
-    before += sizes[i]!;
-  });
-  return groups;
-}
-
-/** Checksums run over this much, then it is written while the next is summed. */
-const CHUNK_BYTES = 4 << 20;
-
-/** The bytes of a data file; enters each tensor into the bundle as it passes. */
-async function* dataChunks(
-  bundle: Bundle,
-  tensors: Iterable<NamedTensor> | AsyncIterable<NamedTensor>,
-  shard: number,
-): Chunks & AsyncGenerator<Uint8Array> {
-  let offset = 0;
-  for await (const item of tensors) {
-    const enter = prepared(bundle, item, shard);
-    const { tensor } = item;
-    if (tensor.dtype === "string") {
-      const stored = writeStrings(tensor.data as readonly Uint8Array[]);
-      enter({ shard, offset, bytes: stored.bytes, crc: maskCrc(stored.crc) });
-      yield* stored.chunks;
-      offset += stored.bytes;
-      continue;
-    }
-    const bytes = bytesOf(tensor);
-    let crc = 0;
-    for (let start = 0; start < bytes.length; start += CHUNK_BYTES) {
-      const chunk = bytes.subarray(start, start + CHUNK_BYTES);
-      crc = crc32c(chunk, crc);
-      yield chunk;
-    }
-    enter({ shard, offset, bytes: bytes.length, crc: maskCrc(crc) });
-    offset += bytes.length;
-  }
-}
-
-/** Checks a tensor; the function enters it, once its place is known. */
-function prepared(
-  bundle: Bundle,
-  { name, tensor, slice: spec = "" }: NamedTensor,
-  shard: number,
-): (stored: Stored) => void {
-  const { dtype, shape } = tensor;
-  if (name === "" || name.startsWith("\0")) {
-    throw new VarscopeError("INVALID_ARGUMENT", `tensor name ${JSON.stringify(name)} cannot be a key`, {
-      hint: "give each tensor a name of one character at least",
-    });
-  }
-  if (dtype !== "string" && DTYPES[dtype].bytes === 0) {
-    throw new VarscopeError("INVALID_ARGUMENT", `a ${dtype} tensor has no values to save`, { at: name });
-  }
-  const old = bundle.entries.get(name);
-  const twice = new VarscopeError("INVALID_ARGUMENT", `Adding duplicate key: ${name}`);
-  const part = spec === "" ? undefined : parseSliceSpec(spec);
-  if (part === undefined || isWhole(part.fullShape, part.slice)) {
-    if (part !== undefined) needShape(name, shape, part.fullShape, spec);
-    if (old !== undefined) throw twice;
-    return (stored) => bundle.entries.set(name, { name, dtype, shape, ...stored, parts: [] });
-  }
-  needShape(name, shape, sliceShape(part.fullShape, part.slice), spec);
-  if (old !== undefined) needPartOf(old, tensor, part.fullShape, part.slice, twice);
-  const parent = old ?? {
-    name,
-    dtype,
-    shape: part.fullShape,
-    shard: 0,
-    offset: 0,
-    bytes: 0,
-    crc: 0,
-    parts: [],
-  };
-  bundle.entries.set(name, parent);
-  return (stored) => parent.parts.push({ ...stored, shard, slice: part.slice });
-}
-
-function needShape(name: string, found: readonly number[], want: readonly number[], spec: string): void {
-  if (sameShape(found, want)) return;
-  throw new VarscopeError(
-    "INVALID_ARGUMENT",
-    `slice '${spec}' has shape ${formatShape(want)}, the tensor ${formatShape(found)}`,
-    {
-      at: name,
-    },
-  );
-}
-
-function needPartOf(
-  old: Draft,
-  tensor: Tensor,
-  fullShape: readonly number[],
-  slice: TensorSlice,
-  twice: VarscopeError,
-): void {
-  if (old.parts.length === 0) throw twice;
-  if (old.dtype !== tensor.dtype || !sameShape(old.shape, fullShape)) {
-    throw new VarscopeError(
-      "INVALID_ARGUMENT",
-      `a part of ${tensor.dtype} ${formatShape(fullShape)}, those before it are of ${old.dtype} ${formatShape(old.shape)}`,
-      { at: old.name },
-    );
-  }
-  const spec = (s: TensorSlice): string => formatSliceSpec({ fullShape, slice: s });
-  if (old.parts.some((part) => spec(part.slice) === spec(slice))) throw twice;
 }

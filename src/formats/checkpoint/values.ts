@@ -208,7 +208,7 @@ async function readPart(item: Item, shard: ShardOf, options: ReadOptions): Promi
 }
 
 /** Each is compared with each: far beyond any partitioning. */
-const MAX_PARTS = 10_000;
+export const MAX_PARTS = 10_000;
 
 /** Checks that disjoint parts make up the region. */
 export function needCovered(entry: IndexEntry, region: Box, used: readonly { readonly common: Box }[]): void {
