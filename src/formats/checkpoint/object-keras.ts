@@ -79,7 +79,7 @@ const SPELLINGS: readonly Spelling[] = [
   {
     keras2: "depthwise_kernel",
     keras3: "kernel",
-    fits: (has) => !has("pointwise_kernel") && !has("recurrent_kernel"),
+    fits: (has) => !has("pointwise_kernel") && !has("recurrent_kernel") && !has("_kernel"),
   },
 ];
 
@@ -92,7 +92,9 @@ function spellEdges(draft: Draft, id: number, { children }: ObjectNode, to: "ker
     if (spelling === undefined) continue;
     const node = draft.nodes[id]!;
     const edge = reference({ localName: spelling[to], nodeId });
-    node.children = node.children.map((other) => (other.localName === localName ? edge : other));
+    node.children = node.children
+      .filter((other) => other.localName !== edge.localName)
+      .map((other) => (other.localName === localName ? edge : other));
     addExtra(draft, id, { localName, nodeId });
   }
 }
@@ -248,7 +250,8 @@ function inLayerOrder(graph: ObjectGraph, wanted: ReadonlySet<number>): number[]
     const isLayer = new Set(layers);
     const isVariable = (n: number): boolean => graph.nodes[n]!.attributes.length > 0;
     const own = children.map((child) => child.nodeId).filter((n) => !isLayer.has(n));
-    stack.push(...[...own.filter(isVariable), ...layers, ...own.filter((n) => !isVariable(n))].reverse());
+    const inner = own.filter((n) => !isVariable(n));
+    for (const next of [...own.filter(isVariable), ...layers, ...inner].reverse()) stack.push(next);
   }
   return found;
 }

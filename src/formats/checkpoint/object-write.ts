@@ -46,6 +46,10 @@ export function objectContents({ variables, extras = {} }: Contents, at = "objec
   const keys = [...new Set(graph.nodes.flatMap((node) => node.attributes.map((a) => a.checkpointKey)))];
   const names = new Map(namesOfKeys(keys, graph).map((name, i) => [keys[i]!, name]));
   const keyOfName = new Map([...names].map(([key, name]) => [name, key]));
+  // Of what Keras exports twice, the first: its names are its keys' paths else.
+  for (const { attributes } of graph.nodes)
+    for (const { fullName, checkpointKey } of attributes)
+      if (fullName !== "" && !keyOfName.has(fullName)) keyOfName.set(fullName, checkpointKey);
   const written = new Map<string, WritableVariable>();
   const added: WritableVariable[] = [];
   const left: { what: string; why: string }[] = [];
