@@ -140,7 +140,7 @@ const PLAIN: ReadonlySet<string> = new Set([
 ]);
 
 /** The elements as numbers. */
-function numbersOf(t: Tensor): { readonly values: ArrayLike<number>; readonly count: number } {
+export function numbersOf(t: Tensor): { readonly values: ArrayLike<number>; readonly count: number } {
   if (PLAIN.has(t.dtype)) return { values: t.data as Float32Array, count: t.data.length };
   const count = DTYPES[t.dtype].kind === "complex" ? t.data.length / 2 : t.data.length;
   const values = new Float64Array(count);

@@ -1,18 +1,10 @@
 /** @file The numbers of all tensors of a container, in one pass each, for all rules. Start at `examine`. */
 
 import { crc32c } from "#platform";
-import {
-  bytesOf,
-  isStatic,
-  isVarscopeError,
-  sizeOf,
-  type Tensor,
-  toNumbers,
-  VarscopeError,
-} from "../../base/index.ts";
+import { bytesOf, isStatic, isVarscopeError, sizeOf, type Tensor, VarscopeError } from "../../base/index.ts";
 import type { VariableCollection, VariableEntry } from "../../formats/collection/index.ts";
 import { eachOf } from "../lockstep.ts";
-import { hasStats, type Stats, streamStats } from "../stats.ts";
+import { hasStats, numbersOf, type Stats, streamStats } from "../stats.ts";
 
 /** What is known of a tensor's values. */
 export interface Numbers {
@@ -62,7 +54,7 @@ export async function examine(
   const isListing = from.format === "meta-graph" || from.format === "graph-def";
   await eachOf(from.variables, AT_ONCE, async (variable) => {
     try {
-      const found = await numbersOf(from, variable, signal, (bytes) => {
+      const found = await examined(from, variable, signal, (bytes) => {
         done += bytes;
         onProgress?.(done, all);
       });
@@ -77,56 +69,55 @@ export async function examine(
   return { numbers, unreadable };
 }
 
-async function numbersOf(
+async function examined(
   from: VariableCollection,
   v: VariableEntry,
   signal: AbortSignal | undefined,
   onBytes: (bytes: number) => void,
 ): Promise<Numbers | null> {
   const options = signal === undefined ? {} : { signal };
-  const isFlat = v.shape === null || !isStatic(v.shape);
-  const count = isFlat ? 0 : sizeOf(v.shape as readonly number[]);
+  const count = isStatic(v.shape) ? sizeOf(v.shape) : 0;
   const channels = channelsOf(v, from.format === "safetensors");
-  const keep = count <= MOST_CHANNELS && (v.shape?.length ?? 0) <= 1;
-  const values: number[] = [];
-  let [crc, at, firstBad] = [0, 0, -1];
+  const kept: number[] | null = count <= MOST_CHANNELS && (v.shape?.length ?? 0) <= 1 ? [] : null;
+  let [crc, at] = [0, 0];
   const watched = async function* (): AsyncGenerator<Tensor> {
     for await (const piece of from.stream(v.name, options)) {
       if (signal?.aborted) throw new VarscopeError("CANCELLED", "the diagnosis was aborted", { at: v.name });
-      if (piece.dtype !== "string") {
-        const bytes = bytesOf(piece);
-        crc = crc32c(bytes, crc);
-        onBytes(bytes.length);
-      }
-      if (hasStats(v.dtype)) {
-        const numbers = piece.dtype === "float32" ? (piece.data as Float32Array) : toNumbers(piece);
-        if (firstBad < 0) firstBad = badPlace(numbers, at);
-        channels?.add(numbers, at);
-        if (keep) for (const x of numbers) values.push(x);
-        at += numbers.length;
-      }
       yield piece;
+      if (!hasStats(v.dtype)) continue;
+      const bytes = bytesOf(piece);
+      crc = crc32c(bytes, crc);
+      onBytes(bytes.length);
+      if (channels === null && kept === null) continue;
+      const { values, count: n } = numbersOf(piece);
+      channels?.take(values, at);
+      for (let i = 0; kept !== null && i < n; i++) kept.push(values[i]!);
+      at += n;
     }
   };
-  if (!hasStats(v.dtype)) {
-    for await (const _ of watched()); // read, so that damage shows
+  const stats = await streamStats(v.dtype, watched());
+  if (stats === null) {
+    for await (const _ of from.stream(v.name, options)); // strings: read, so that damage shows
     return null;
   }
-  const stats = await streamStats(v.dtype, watched());
+  const isClean = stats.nan + stats.inf === 0;
   return {
-    stats: stats!,
+    stats,
     count,
-    firstBad,
+    firstBad: isClean ? -1 : await badPlace(from.stream(v.name, options)),
     crc,
-    values: keep ? values : null,
+    values: kept,
     channels: channels?.largest ?? null,
   };
 }
 
-function badPlace(values: ArrayLike<number>, at: number): number {
-  for (let i = 0; i < values.length; i++) {
-    const x = values[i]!;
-    if (x - x !== 0) return at + i;
+/** Place of the first value that is no finite number. */
+async function badPlace(pieces: AsyncIterable<Tensor>): Promise<number> {
+  let at = 0;
+  for await (const piece of pieces) {
+    const { values, count } = numbersOf(piece);
+    for (let i = 0; i < count; i++) if (values[i]! - values[i]! !== 0) return at + i;
+    at += count;
   }
   return -1;
 }
@@ -134,7 +125,8 @@ function badPlace(values: ArrayLike<number>, at: number): number {
 /** Largest absolute values by output channel, under way. */
 interface Channels {
   readonly largest: Float64Array;
-  add(values: ArrayLike<number>, at: number): void;
+  /** values that begin at element `at` of the tensor */
+  take(values: ArrayLike<number>, at: number): void;
 }
 
 /**
@@ -151,16 +143,28 @@ function channelsOf(v: VariableEntry, isFirst: boolean): Channels | null {
   if (count > MOST_CHANNELS || count < 2) return null;
   const largest = new Float64Array(count);
   const rest = sizeOf(shape) / count;
-  const add = (values: ArrayLike<number>, at: number): void => {
-    let channel = isFirst ? Math.floor(at / rest) : at % count;
-    let left = isFirst ? rest - (at % rest) : 1;
-    for (let i = 0; i < values.length; i++) {
-      const x = Math.abs(values[i]!);
-      if (x > largest[channel]!) largest[channel] = x;
-      if (--left > 0) continue;
-      left = isFirst ? rest : 1;
-      if (++channel === count) channel = 0;
-    }
-  };
-  return { largest, add };
+  const take = (values: ArrayLike<number>, at: number): void =>
+    isFirst ? takeRows(largest, rest, values, at) : takeColumns(largest, values, at);
+  return { largest, take };
+}
+
+/** Channels along the last axis: each value is of the next channel. */
+function takeColumns(largest: Float64Array, values: ArrayLike<number>, at: number): void {
+  const count = largest.length;
+  for (let i = 0, channel = at % count; i < values.length; i++) {
+    const x = Math.abs(values[i]!);
+    if (x > largest[channel]!) largest[channel] = x;
+    if (++channel === count) channel = 0;
+  }
+}
+
+/** Channels along the first axis: `rest` values in a row are of one. */
+function takeRows(largest: Float64Array, rest: number, values: ArrayLike<number>, at: number): void {
+  for (let i = 0; i < values.length; ) {
+    const channel = Math.floor((at + i) / rest);
+    const end = Math.min(values.length, (channel + 1) * rest - at);
+    let most = largest[channel]!;
+    for (; i < end; i++) most = Math.max(most, Math.abs(values[i]!));
+    largest[channel] = most;
+  }
 }

@@ -614,6 +614,17 @@ test("momentum and epsilon are those of the Keras config, which nothing of it is
   expect(residue!.variables).toEqual(["bn2/moving_mean", "bn2/moving_variance"]);
 });
 
+test("dtypes of all kinds are examined: integers beyond 2^53, complex numbers, text, booleans", async () => {
+  const odd = {
+    "random/state": tensor([2n ** 62n, -(2n ** 62n), 5n], "int64"),
+    "spectrum/z": fromData("complex64", [2], Float32Array.of(1, 2, 3, NAN)),
+    "vocabulary/words": tensor(["a", "b"], "string"),
+    "gate/open": tensor([true, false], "bool"),
+  };
+  const { findings } = await with_(odd);
+  expect(findings.map((f) => [f.rule, f.variables])).toEqual([["not-finite", ["spectrum/z"]]]);
+});
+
 test("an abort ends it", async () => {
   const signal = AbortSignal.abort();
   await expect(diagnose(collection(healthyValues()), { signal })).rejects.toMatchObject({
