@@ -19,8 +19,9 @@ import {
   wholeBox,
 } from "../../base/index.ts";
 import type { Format } from "./format.ts";
+import { kerasState } from "./keras-state.ts";
 import { nearestNames } from "./nearest.ts";
-import { type Role, roleOf } from "./roles.ts";
+import { type Place, type Role, roleOf } from "./roles.ts";
 
 export interface ReadOptions {
   /** ends the read with CANCELLED */
@@ -121,8 +122,9 @@ export function collectionOf(parts: CollectionParts): VariableCollection {
   const stored = new Map(parts.variables.map((v) => [v.name, v]));
   if (stored.size < parts.variables.length) throw twice(parts);
   const shapeOf = (name: string): Shape | null | undefined => stored.get(name)?.shape;
+  const state = kerasState(parts.variables);
   const variables = parts.variables
-    .map((v) => entryOf(v, shapeOf))
+    .map((v) => entryOf(v, shapeOf, state.get(v.name)))
     .sort((a, b) => compareText(a.name, b.name));
   const byName = new Map(variables.map((v) => [v.name, v]));
   const byKey = new Map(
@@ -163,12 +165,16 @@ function unknown(name: string, names: ReadonlyMap<string, unknown>, at: string):
 }
 
 /** What the reader says goes before what the name says. */
-function entryOf(v: StoredVariable, shapeOf: (name: string) => Shape | null | undefined): VariableEntry {
+function entryOf(
+  v: StoredVariable,
+  shapeOf: (name: string) => Shape | null | undefined,
+  state: Place | undefined,
+): VariableEntry {
   const { read, readBox, stream, ...known } = v;
   const guess =
     v.role !== undefined && v.layer !== undefined
       ? { role: v.role, layer: v.layer }
-      : roleOf(v.name, v.shape, shapeOf);
+      : (state ?? roleOf(v.name, v.shape, shapeOf));
   return { key: v.name, ...guess, ...known };
 }
 
