@@ -16,7 +16,7 @@ export {
 } from "./object-graph.ts";
 export { type Keras2Options, kerasLayoutOf, toKeras2Layout, toKeras3Layout } from "./object-keras.ts";
 export type { Relaid } from "./object-layout.ts";
-export { type ObjectContents, objectContents } from "./object-write.ts";
+export { type ObjectContents, objectContents, writeObjectCollection } from "./object-write.ts";
 export {
   type Checkpoint,
   type CheckpointEntry,

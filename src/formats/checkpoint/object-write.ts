@@ -6,7 +6,13 @@
  */
 
 import type { Tensor } from "../../base/index.ts";
-import { type Contents, variableOf, type WritableVariable, type WriteReport } from "../collection/index.ts";
+import {
+  type CollectionWriter,
+  type Contents,
+  variableOf,
+  type WritableVariable,
+  type WriteReport,
+} from "../collection/index.ts";
 import { namesOfKeys } from "./object.ts";
 import {
   attributeKey,
@@ -22,6 +28,7 @@ import {
   VARIABLE_VALUE,
   writeObjectGraph,
 } from "./object-graph.ts";
+import { writeV2Collection } from "./save.ts";
 
 /** The tensors of an object-based checkpoint, and what has no place in one. */
 export interface ObjectContents extends WriteReport {
@@ -184,3 +191,10 @@ function withCounter(tree: Tree, written: Map<string, WritableVariable>): void {
   const one: Tensor = { dtype: "int64", shape: [], data: new BigInt64Array([1n]) };
   written.set(tree.add("save_counter"), variableOf("save_counter", one));
 }
+
+/** Writes an object-based checkpoint: values as `writeV2Collection`, with the graph of `objectContents`. */
+export const writeObjectCollection: CollectionWriter = async (path, contents, options) => {
+  const planned = objectContents(contents, path);
+  const { left } = await writeV2Collection(path, planned.contents, options);
+  return { left: [...planned.left, ...left] };
+};

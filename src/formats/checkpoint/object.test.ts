@@ -9,7 +9,6 @@ import {
   type Contents,
   collectionOf,
   contentsOf,
-  gatherValues,
   type VariableCollection,
   type WritableVariable,
 } from "../collection/index.ts";
@@ -17,8 +16,7 @@ import { openCheckpointCollection } from "./collection.ts";
 import { objectVariables } from "./object.ts";
 import { escapeLocalName, readObjectGraph, unescapeLocalName, writeObjectGraph } from "./object-graph.ts";
 import { kerasLayoutOf, toKeras2Layout, toKeras3Layout } from "./object-keras.ts";
-import { objectContents } from "./object-write.ts";
-import { saveCheckpoint } from "./save.ts";
+import { objectContents, writeObjectCollection } from "./object-write.ts";
 
 const GOLDENS = join(import.meta.dirname, "..", "..", "..", "tests", "goldens", "object-checkpoint");
 
@@ -55,15 +53,9 @@ function expectValues(t: Tensor, truth: Truth, at: string): void {
   else expect(Buffer.from(bytesOf(t)).toString("base64"), at).toBe(truth.base64);
 }
 
-/** Opens what a writer would write. */
+/** Writes and opens again. */
 async function written(contents: Contents, name: string): Promise<VariableCollection> {
-  const tensors = await Promise.all(
-    objectContents(contents).contents.variables.map(async (v) => ({
-      name: v.name,
-      tensor: await gatherValues(v),
-    })),
-  );
-  await saveCheckpoint(join(folder, name), tensors, { sync: false });
+  await writeObjectCollection(join(folder, name), contents, { sync: false });
   return openCheckpointCollection(join(folder, name));
 }
 

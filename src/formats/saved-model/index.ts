@@ -3,3 +3,4 @@
  */
 
 export { chooseMetaGraph, openSavedModel, readSavedModelMeta, tagsOf, variablesPrefix } from "./read.ts";
+export { writeSavedModelVariables } from "./write.ts";
