@@ -152,14 +152,18 @@ function* unknown(p: Patient): Generator<Found> {
     (v) => !names.has(v.name) && !names.has(v.key) && !meant.has(v.name) && !meant.has(v.of ?? ""),
   );
   if (extra.length === 0) return;
-  const isState = (v: VariableEntry): boolean =>
-    ["slot", "ema", "step"].includes(v.role) || v.optimizer !== undefined;
+  const isState = (v: VariableEntry): boolean => v.role === "slot" || v.optimizer !== undefined;
   const rest = extra.filter((v) => !isState(v)).map((v) => v.name);
+  const beside = extra.filter((v) => isState(v) || v.role === "ema" || v.role === "step").length;
+  const options = [
+    ...(rest.length > 0 ? [`--drop ${quoted(patternOf(rest.slice(0, MOST_NAMES)))}`] : []),
+    ...(rest.length < extra.length ? ["--drop-slots"] : []),
+  ];
   yield {
     variables: extra.map((v) => v.name),
     value: extra.length,
-    message: `${counted(extra.length, "variable")} of the file that the graph does not know (${listed(extra.map((v) => v.name))}), ${extra.length - rest.length} of them of an optimizer or average: they are not restored`,
-    repair: `varscope edit ${quoted(p.path)} OUT ${rest.length === 0 ? "--drop-slots" : `--drop ${quoted(patternOf(rest.slice(0, MOST_NAMES)))}`}`,
+    message: `${counted(extra.length, "variable")} of the file that the graph does not know (${listed(extra.map((v) => v.name))}), ${beside} of them of an optimizer or average: they are not restored`,
+    repair: `varscope edit ${quoted(p.path)} OUT ${options.join(" ")}`,
   };
 }
 

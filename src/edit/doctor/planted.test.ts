@@ -622,7 +622,8 @@ test("dtypes of all kinds are examined: integers beyond 2^53, complex numbers, t
     "gate/open": tensor([true, false], "bool"),
   };
   const { findings } = await with_(odd);
-  expect(findings.map((f) => [f.rule, f.variables])).toEqual([["not-finite", ["spectrum/z"]]]);
+  expect(alarms(findings)).toEqual(["not-finite"]);
+  expect(findings[0]!.variables).toEqual(["spectrum/z"]);
 });
 
 test("an abort ends it", async () => {
