@@ -10,7 +10,13 @@ import {
   sameShape,
   VarscopeError,
 } from "../../base/index.ts";
-import { type SavedSliceMeta, SavedTensorSlicesSchema, type TensorSliceProto } from "../../proto/index.ts";
+import {
+  type SavedSliceMeta,
+  SavedSliceMetaSchema,
+  type TensorSliceProto,
+  VersionDefSchema,
+} from "../../proto/index.ts";
+import { readVarint } from "../../wire/index.ts";
 import { needElements } from "../collection/index.ts";
 import { boxOfSlice, type TensorSlice } from "./slice.ts";
 import { openTable, type Table } from "./v1-table.ts";
@@ -46,6 +52,9 @@ export const V1_VERSION = 1;
 const META_TAG = 0x0a;
 /** What may be under the empty key: names and shapes of 100,000 tensors take 10 MB. */
 const MOST_META_BYTES = 256 << 20;
+const MOST_ENTRIES = 1_000_000;
+/** Of one tensor: 10,000 slices take some 100 KB. */
+const MOST_TENSOR_BYTES = 4 << 20;
 
 /**
  * The tensors of a checkpoint's files, sorted as the files have them.
@@ -56,7 +65,7 @@ export async function readV1Tensors(sources: readonly Source[]): Promise<V1Tenso
   const tensors = new Map<string, V1Tensor & { readonly slices: V1Slice[] }>();
   for (const source of sources) {
     const table = await openTable(source);
-    for (const meta of await readMeta(table, source.name)) {
+    for (const meta of metasIn(await readMeta(table, source.name), source.name)) {
       const at = `${source.name}: ${meta.name}`;
       const dtype = dtypeFromCode(meta.type, at);
       const shape = (meta.shape?.dim ?? []).map(({ size }) => Number(size));
@@ -77,7 +86,7 @@ export async function readV1Tensors(sources: readonly Source[]): Promise<V1Tenso
   return [...tensors.values()];
 }
 
-async function readMeta(table: Table, file: string): Promise<readonly SavedSliceMeta[]> {
+async function readMeta(table: Table, file: string): Promise<Uint8Array> {
   const value = await table.find(new Uint8Array(0));
   if (value === undefined) throw noMeta(file);
   if (value.bytes > MOST_META_BYTES)
@@ -89,22 +98,58 @@ async function readMeta(table: Table, file: string): Promise<readonly SavedSlice
     at += chunk.length;
   }
   if (bytes[0] !== META_TAG) throw noMeta(file); // of a V2 index this is the header, which would pass for an empty list
-  const { meta } = parsed(bytes, file);
-  if (meta === undefined) throw noMeta(file);
-  const need = meta.versions?.minConsumer ?? 0;
-  if (need > V1_VERSION) {
-    const what = `checkpoint wants a reader of version ${need}, this one has ${V1_VERSION}`;
-    throw new VarscopeError("UNIMPLEMENTED", what, { at: file });
-  }
-  return meta.tensor;
+  return bytes;
 }
 
-function parsed(
+/** The tensors, one after the other: a record of 2 bytes becomes an object of hundreds, so they are not parsed all at once. */
+function* metasIn(bytes: Uint8Array, file: string): Generator<SavedSliceMeta> {
+  let count = 0;
+  for (const meta of messagesIn(bytes, 1, file)) {
+    for (const versions of messagesIn(meta, 2, file)) needVersion(versions, file);
+    for (const tensor of messagesIn(meta, 1, file)) {
+      if (tensor.length > MOST_TENSOR_BYTES)
+        throw loss(`${tensor.length} bytes about one tensor; at most ${MOST_TENSOR_BYTES} are read`, file);
+      const parsed = parse(SavedSliceMetaSchema, tensor, file);
+      count += 1 + parsed.slice.length;
+      if (count > MOST_ENTRIES) throw loss(`over ${MOST_ENTRIES} tensors and slices`, file);
+      yield parsed;
+    }
+  }
+}
+
+function needVersion(bytes: Uint8Array, file: string): void {
+  const need = parse(VersionDefSchema, bytes, file).minConsumer;
+  if (need <= V1_VERSION) return;
+  const what = `checkpoint wants a reader of version ${need}, this one has ${V1_VERSION}`;
+  throw new VarscopeError("UNIMPLEMENTED", what, { at: file });
+}
+
+/** Fields of that number, which have a length. */
+function* messagesIn(bytes: Uint8Array, field: number, file: string): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; ) {
+    const tag = readVarint(bytes, at, bytes.length, file);
+    at = tag.next;
+    const wire = tag.value % 8;
+    if (wire === 2) {
+      const length = readVarint(bytes, at, bytes.length, file);
+      at = length.next + length.value;
+      if (at <= bytes.length && Math.floor(tag.value / 8) === field) yield bytes.subarray(length.next, at);
+    } else if (wire === 0) {
+      while (at < bytes.length && bytes[at]! >= 0x80) at++;
+      at++;
+    } else if (wire === 1 || wire === 5) at += wire === 1 ? 8 : 4;
+    else throw noMeta(file);
+    if (at > bytes.length) throw noMeta(file);
+  }
+}
+
+function parse<S extends typeof SavedSliceMetaSchema | typeof VersionDefSchema>(
+  schema: S,
   bytes: Uint8Array,
   file: string,
-): ReturnType<typeof fromBinary<typeof SavedTensorSlicesSchema>> {
+): ReturnType<typeof fromBinary<S>> {
   try {
-    return fromBinary(SavedTensorSlicesSchema, bytes);
+    return fromBinary(schema, bytes, { readUnknownFields: false });
   } catch (cause) {
     throw noMeta(file, cause);
   }
