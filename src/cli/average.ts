@@ -2,6 +2,7 @@
 
 import { VarscopeError } from "../base/index.ts";
 import { planAverage } from "../edit/average.ts";
+import { fitted, joinedLeft } from "../edit/convert.ts";
 import { type Model, openModel } from "../edit/open-model.ts";
 import { formatLike, needFree, needWritable, writeModel } from "../edit/write-model.ts";
 import { leftLines } from "./edit.ts";
@@ -38,17 +39,23 @@ export async function averageCommand(
     );
     const all = first!.variables.reduce((n, v) => n + v.bytes, 0);
     const onProgress = (done: number): void => progress.report(done, all);
-    const report = await writeModel(pathOut, plan, { ...writing, ...(signal && { signal }), onProgress });
+    const fit = fitted(plan, first!.format, format);
+    const report = await writeModel(pathOut, fit.contents, {
+      ...writing,
+      ...(signal && { signal }),
+      onProgress,
+    });
     progress.end();
+    const left = joinedLeft(fit.left, report.left);
     const { averaged, fromLast, statistics } = plan;
     if (flags.json) {
-      const found = { out: pathOut, format, inputs, averaged, fromLast, statistics, left: report.left };
+      const found = { out: pathOut, format, inputs, averaged, fromLast, statistics, left };
       stdout.write(`${formatJson(found, 2)}\n`);
       return;
     }
     const lines = [
       `${formatCount(averaged.length)} variables averaged over ${inputs.length} containers, ${formatCount(fromLast.length)} from the last -> ${pathOut} (${format})`,
-      ...leftLines(report),
+      ...leftLines({ left }),
     ];
     if (statistics.length > 0)
       lines.push(

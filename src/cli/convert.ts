@@ -1,7 +1,7 @@
 /** @file `varscope convert`: variables into another container, with a report of what has no place there. Start at `convertCommand`. */
 
 import { VarscopeError } from "../base/index.ts";
-import { type ConvertPlan, planConvert } from "../edit/convert.ts";
+import { type ConvertPlan, joinedLeft, planConvert } from "../edit/convert.ts";
 import { planLike } from "../edit/convert-like.ts";
 import { type Model, openModel } from "../edit/open-model.ts";
 import { renamedModel } from "../edit/rename.ts";
@@ -63,7 +63,7 @@ export async function convertCommand(
       onProgress,
     });
     progress.end();
-    const left = joined(plan.left, report.left);
+    const left = joinedLeft(plan.left, report.left);
     const written =
       plan.contents.variables.length -
       report.left.filter((l) => plan.contents.variables.some((v) => v.name === l.what)).length;
@@ -137,12 +137,6 @@ async function planOf(
     );
   }
   return planConvert(from, format);
-}
-
-/** What both reports say, once. */
-function joined(a: WriteReport["left"], b: WriteReport["left"]): WriteReport["left"] {
-  const told = new Set(b.map(({ what }) => what));
-  return [...a.filter(({ what }) => !told.has(what)), ...b];
 }
 
 /** Variables that keep the template's values, of which names are printed. */

@@ -2,6 +2,7 @@
 
 import { readFile } from "#platform";
 import { type DType, formatShape, isDType, type Tensor, VarscopeError } from "../base/index.ts";
+import { fitted, joinedLeft } from "../edit/convert.ts";
 import { planEdit } from "../edit/edit.ts";
 import { openModel } from "../edit/open-model.ts";
 import type { EditOptions, EditPlan, PlannedLoss } from "../edit/plan.ts";
@@ -57,9 +58,10 @@ export async function editCommand(
     for (const option of plan.unused) stderr.write(`varscope: ${option} matches nothing\n`);
     const refused = flags.allowLossy ? [] : plan.losses.filter((l) => l.refused);
     if (flags.dryRun !== true && refused.length > 0) throw lossy(refused);
+    const fit = fitted(plan, from.format, format);
     const report = flags.dryRun
       ? null
-      : await writeModel(pathOut, plan, {
+      : await writeModel(pathOut, fit.contents, {
           format,
           ...(signal && { signal }),
           ...(flags.shards !== undefined && { shards: flags.shards }),
@@ -67,10 +69,12 @@ export async function editCommand(
           onProgress: (done) => progress.report(done, 0),
         });
     progress.end();
+    const own = report === null ? [] : await ownNames(pathOut, format, plan);
+    const left = [...joinedLeft(fit.left, report?.left ?? []), ...own];
     const text = flags.json
-      ? formatJson(jsonOf(pathIn, pathOut, format, plan, report), 2)
+      ? formatJson(jsonOf({ pathIn, pathOut, format, plan, left, written: report !== null }), 2)
       : planLines(plan, styleFor(stdout), flags.dryRun ?? false).join("\n");
-    const end = flags.json ? "" : `${endLine(plan, report, pathOut, format)}\n`;
+    const end = flags.json ? "" : `${endLines(plan, left, report !== null, `${pathOut} (${format})`)}\n`;
     stdout.write(`${text}\n${end}`);
     if (flags.dryRun && refused.length > 0) throw lossy(refused);
   } finally {
@@ -190,37 +194,52 @@ function planLines(plan: EditPlan, style: Style, isWhole: boolean): string[] {
   return lines;
 }
 
-function endLine(plan: EditPlan, report: WriteReport | null, out: string, format: string): string {
+/** Keras's layers and their variables have names of their own: what a new name did not reach. */
+async function ownNames(pathOut: string, format: string, plan: EditPlan): Promise<WriteReport["left"]> {
+  const renamed = plan.variables.filter((v) => v.from !== null && v.from !== v.name);
+  if (!format.startsWith("keras-") || renamed.length === 0) return [];
+  const written = await openModel(pathOut);
+  await written.close();
+  const there = new Set(written.variables.map((v) => v.name));
+  return renamed
+    .filter((v) => !there.has(v.name))
+    .map((v) => ({ what: `the name ${v.name}`, why: `${format} has names of its layers there` }));
+}
+
+function endLines(plan: EditPlan, left: WriteReport["left"], isWritten: boolean, out: string): string {
   const count = `${formatCount(plan.variables.length)} variables`;
-  const head =
-    report === null ? `would write ${count} to ${out} (${format})` : `${count} -> ${out} (${format})`;
-  return [head, ...(report === null ? [] : leftLines(report))].join("\n");
+  return [...leftLines({ left }), isWritten ? `${count} -> ${out}` : `would write ${count} to ${out}`].join(
+    "\n",
+  );
 }
 
 /** What a writer could not carry, one line each. */
 export const leftLines = ({ left }: WriteReport): string[] =>
   left.map(({ what, why }) => `not carried: ${what}; ${why}`);
 
-const jsonOf = (
-  from: string,
-  out: string,
-  format: string,
-  plan: EditPlan,
-  report: WriteReport | null,
-): object => ({
-  in: from,
-  out,
+interface Done {
+  readonly pathIn: string;
+  readonly pathOut: string;
+  readonly format: string;
+  readonly plan: EditPlan;
+  readonly left: WriteReport["left"];
+  readonly written: boolean;
+}
+
+const jsonOf = ({ pathIn, pathOut, format, plan, left, written }: Done): object => ({
+  in: pathIn,
+  out: pathOut,
   format,
-  written: report !== null,
-  variables: plan.variables.map((v) => ({
-    name: v.name,
-    from: v.from,
-    dtype: v.dtype,
-    shape: v.shape,
-    changes: v.changes,
+  written,
+  variables: plan.variables.map(({ name, from, dtype, shape, changes }) => ({
+    name,
+    from,
+    dtype,
+    shape,
+    changes,
   })),
   dropped: plan.dropped,
   losses: plan.losses,
   unused: plan.unused,
-  left: report?.left ?? [],
+  left,
 });

@@ -57,21 +57,36 @@ const WORDS: Readonly<Record<keyof Extras, string>> = {
 };
 
 /** The same variables for a container of another format, with what has no place there. */
-export function planConvert(from: VariableCollection, format: WritableFormat): ConvertPlan {
-  const { variables, extras = {} } = contentsOf(from);
-  const sameKeys = KEYS[from.format] === KEYS[format] && from.format !== "saved-model";
+export const planConvert = (from: VariableCollection, format: WritableFormat): ConvertPlan => ({
+  ...fitted(contentsOf(from), from.format, format),
+  pairs: [],
+  kept: [],
+});
+
+/** Contents that come from one format, for another: without keys that mean nothing there; and what has no place. */
+export function fitted(
+  contents: Contents,
+  from: Format,
+  to: WritableFormat,
+): WriteReport & { readonly contents: Contents } {
+  const { variables, extras = {} } = contents;
+  const sameKeys = KEYS[from] === KEYS[to] && from !== "saved-model";
   return {
     contents: { variables: sameKeys ? variables : variables.map(withoutKey), extras },
-    left: leftOf(from.format, extras, format),
-    pairs: [],
-    kept: [],
+    left: leftOf(from, extras, to),
   };
 }
 
 const withoutKey = ({ key: _, aliases: __, ...v }: WritableVariable): WritableVariable => v;
 
+/** What two reports say, once. */
+export function joinedLeft(a: WriteReport["left"], b: WriteReport["left"]): WriteReport["left"] {
+  const told = new Set(b.map(({ what }) => what));
+  return [...a.filter(({ what }) => !told.has(what)), ...b];
+}
+
 /** What a container holds beside its variables that another format has no place for. */
-export function leftOf(from: Format, extras: Extras, to: WritableFormat): Left[] {
+function leftOf(from: Format, extras: Extras, to: WritableFormat): Left[] {
   const left = (Object.keys(CARRIES) as (keyof Extras)[])
     .filter((extra) => extras[extra] !== undefined && !CARRIES[extra].includes(to))
     .map((extra) => ({ what: WORDS[extra], why: `${to} has no place for it` }));
