@@ -144,7 +144,7 @@ test("what a format lacks is reported", async () => {
   expect((await writeNpz(join(folder, "left.npz"), { variables })).left).toEqual([
     { what: "words", why: "string 1 ends in a zero byte, which .npy would lose" },
     { what: "eight", why: "an .npz does not say which float8 it holds (here float8_e4m3fn); cast it" },
-    { what: "four", why: "written as int8: numpy has no int4" },
+    { what: "dtype int4 of four", why: "numpy has int8" },
   ]);
   expect((await writeSafetensors(join(folder, "left.safetensors"), { variables })).left).toEqual([
     { what: "words", why: "safetensors have no string" },

@@ -22,8 +22,9 @@ export const writeNpz: CollectionWriter = async (path, contents, options = {}) =
   async function* parts(): AsyncGenerator<ZipPart> {
     for (const v of contents.variables) {
       const why = loss(v);
-      if (why !== undefined) left.push({ what: v.name, why });
-      if (why !== undefined && !isWritten(v)) continue;
+      if (why !== undefined)
+        left.push({ what: isWritten(v) ? `dtype ${v.dtype} of ${v.name}` : v.name, why });
+      if (!isWritten(v)) continue;
       const data = v.dtype === "string" ? await stringArray(v, told, left) : arrayChunks(v, told);
       if (data !== null) yield { name: `${v.name}.npy`, data };
     }
@@ -41,7 +42,7 @@ function loss({ dtype }: WritableVariable): string | undefined {
   if (dtype.startsWith("float8"))
     return `an .npz does not say which float8 it holds (here ${dtype}); cast it`;
   const same = dtype.replace(/^q/, "").replace(/int[24]$/, "int8");
-  return same === dtype ? undefined : `written as ${same}: numpy has no ${dtype}`;
+  return same === dtype ? undefined : `numpy has ${same}`;
 }
 
 async function* arrayChunks(
