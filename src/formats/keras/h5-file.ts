@@ -82,10 +82,12 @@ export async function openH5File(source: Source): Promise<H5File> {
     attributeNames: (path) => session.run(path, (h5, id) => h5.get_attribute_names(id, path)),
     text: (path, name) => session.run(path, (h5, id) => attributeText(h5, id, path, name)),
     dataset: (path) =>
-      session.run(path, (h5, id) => ({
-        metadata: h5.get_dataset_metadata(id, path),
-        filters: h5.get_dataset_filters(id, path).map((f) => f.id),
-      })),
+      session.run(path, (h5, id) => {
+        const metadata = h5.get_dataset_metadata(id, path);
+        // Only chunks can be filtered.
+        const filters = metadata.chunks === null ? [] : h5.get_dataset_filters(id, path).map((f) => f.id);
+        return { metadata, filters };
+      }),
     bytes: (path, bytes, box) => session.run(path, (h5, id) => datasetBytes(h5, id, path, bytes, box)),
     stringValues: (path, metadata, box) =>
       session.run(path, (h5, id) => datasetStrings(h5, id, path, metadata, box)),

@@ -114,7 +114,7 @@ export function optimizerVariables(
     for (const plan of plans.flatMap((p) => [p, ...wider(p, config)])) {
       const slots = slotsOf(plan, trainables);
       const rest = shapes.length - counters.length - slots.length;
-      // Nadam keeps a product beside its slots.
+      // Nadam keeps a product beside its slots, which Keras gives no name.
       if (rest !== (className === "Nadam" && rest > 0 ? 1 : 0)) continue;
       const fits = slots.every(({ of }, i) => sameShape(of.shape, shapes[counters.length + i]!));
       const scalars = [...counters.keys(), ...(rest > 0 ? [shapes.length - 1] : [])];
@@ -122,7 +122,7 @@ export function optimizerVariables(
       return [
         ...counters.map((word) => counter(word, className, keras2 ? "" : `${name}/`)),
         ...slots.map(({ word, of }) => slotVariable(className, name, word, of.name, keras2)),
-        ...(rest > 0 ? [counter("u_product", className, `${name}/`)] : []),
+        ...(rest > 0 ? [counter("variable", className, `${name}/`)] : []),
       ];
     }
   }

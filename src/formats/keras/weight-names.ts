@@ -71,7 +71,7 @@ const textOf = (x: unknown): string | undefined => (typeof x === "string" ? x : 
 function visit(group: H5Group, place: Place, facts: NamingFacts, out: NamedWeight[]): void {
   const own = configOf(place.config);
   const vars = group.groups.find((g) => g.name === "vars");
-  const label = facts.labels.get(group.path) ?? textOf(own?.["name"]) ?? unlabelled(group.name, place.above);
+  const label = facts.labels.get(group.path) ?? unlabelled(group.name, place.above, textOf(own?.["name"]));
   const container = group.groups.find((g) => CONTAINERS.has(g.name));
   const prefix = prefixOf(group, place, { label, container, named: vars !== undefined }, facts);
   const className = textOf(place.config?.["class_name"]);
@@ -84,13 +84,28 @@ function visit(group: H5Group, place: Place, facts: NamingFacts, out: NamedWeigh
   const parts = group.groups.filter(
     (g) => g !== vars && g !== container && !(place.isRoot && OTHERS.has(g.name)),
   );
-  for (const part of parts.sort((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name)))
+  for (const part of parts.sort((a, b) => ORDER.indexOf(plain(a.name)) - ORDER.indexOf(plain(b.name))))
     visit(part, { above, prefix, config: partConfig(own, part.name), trainable, isRoot: false }, facts, out);
 }
 
-/** Keras 2 keeps no labels; it calls the cell of an LSTM `lstm_cell`. */
-const unlabelled = (name: string, above: string): string =>
-  name === "cell" && above !== "" ? `${above}_cell` : name;
+/** What Keras 2 calls the parts of attention. */
+const ATTENTION: Readonly<Record<string, string>> = {
+  query_dense: "query",
+  key_dense: "key",
+  value_dense: "value",
+  output_dense: "attention_output",
+};
+
+/** Keras 2 keeps no labels; it calls the cell of an LSTM `lstm_cell`, and the halves of a Bidirectional by their layer. */
+function unlabelled(part: string, above: string, configured: string | undefined): string {
+  if (part === "forward_layer" || part === "backward_layer")
+    return `${part.replace("layer", "")}${configured ?? above}`;
+  if (part === "cell" && above !== "") return `${above}_cell`;
+  return configured ?? ATTENTION[plain(part)] ?? part;
+}
+
+/** A private attribute's name without its mark. */
+const plain = (name: string): string => name.replace(/^_/, "");
 
 /** What the names of an object's variables begin with. Functional models add nothing: their layers are built before them. */
 function prefixOf(
@@ -124,7 +139,8 @@ function nameOwn(
   const own = configOf(config);
   const count = vars.datasets.length;
   const className = textOf(config?.["class_name"]);
-  const kinds = className === undefined ? [group.name, label].map(withoutNumber) : [snakeCase(className)];
+  const kinds =
+    className === undefined ? [plain(group.name), label].map(withoutNumber) : [snakeCase(className)];
   const known = isRoot
     ? undefined
     : kinds.map((kind) => layerVariables(kind, count, own, keras2)).find((names) => names !== undefined);

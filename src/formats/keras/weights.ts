@@ -34,7 +34,10 @@ export async function weightVariables(
 ): Promise<StoredVariable[]> {
   const labels = labelsOf(texts);
   const keras2 = facts.keras2 ?? (labels.size === 0 && groupAt(root, "vars") !== undefined);
-  const places = facts.model === undefined ? await placesOf(file, root) : new Map<string, number>();
+  const places =
+    facts.model === undefined && groupAt(root, "optimizer", "vars")
+      ? await placesOf(file, root)
+      : new Map<string, number>();
   const named = nameWeights(root, { labels, model: facts.model, keras2, places });
   const weights: StoredVariable[] = [];
   for (const { path, name } of named)

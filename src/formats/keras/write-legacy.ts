@@ -56,6 +56,7 @@ export const writeKerasH5: CollectionWriter = async (path, contents, options = {
     config !== undefined && isArchive
       ? { training: kerasTraining, ...legacyConfigs(config) }
       : { model: kerasConfig, training: kerasTraining };
+  if (model === undefined && isPlain(contents)) return writePlain(path, contents, options);
   const hasModel = model !== undefined || contents.variables.some((v) => v.key?.startsWith("model_weights/"));
   const root = hasModel ? "model_weights" : "";
   const listed = listAll(contents, root, modelLayers(config));
@@ -74,6 +75,28 @@ export const writeKerasH5: CollectionWriter = async (path, contents, options = {
     ? [{ what: "the model's metrics", why: "a .h5 describes them otherwise than a .keras" }]
     : [];
   return { left: [...layout.left, ...left] };
+};
+
+/** Whether the variables come from an HDF5 file without Keras's lists. */
+function isPlain({ extras = {} }: Contents): boolean {
+  const stored = extras.kerasAttributes;
+  return (
+    stored !== undefined &&
+    ["", "model_weights"].every((root) => listOf(stored, root, "layer_names").length === 0)
+  );
+}
+
+/** Datasets by path; what was renamed, by its name. */
+const writePlain: CollectionWriter = async (path, { variables, extras = {} }, options = {}) => {
+  const placements = variables.map((v): Placement => {
+    const isKept = v.key !== undefined && v.key.replace(/:0$/, "") === v.name;
+    return { variable: v, path: isKept ? v.key! : v.name };
+  });
+  const layout = await layoutOf(placements, options);
+  for (const [group, texts] of extras.kerasAttributes ?? [])
+    for (const [name, text] of Object.entries(texts)) nodeAt(layout.root, group).attributes.set(name, text);
+  await writeFileAtomic(path, writeH5(layout.root, layout.order), fileOptions(options));
+  return { left: layout.left };
 };
 
 /** A group with the list of its weights. */
