@@ -63,7 +63,8 @@ Examples:
 Exit codes: 0 done, 1 the work failed or a check found something, 2 wrong usage.`,
     );
   for (const add of [addInspect, addPrint, addFreeze, addRun, addUi]) add(program, streams);
-  for (const add of [addDoctor, addDiff, addEdit, addAverage, addConvert]) add(program, streams, outcome);
+  for (const add of [addDoctor, addDiff, addEdit, addAverage, addConvert, addRepair])
+    add(program, streams, outcome);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => streams.stdout.write(text),
@@ -107,6 +108,27 @@ function addInspect(program: Command, streams: Streams): void {
     .action(async (path: string, options) =>
       (await import("./inspect.ts")).inspectCommand(path, options, streams),
     );
+}
+
+function addRepair(program: Command, streams: Streams, outcome: Outcome): void {
+  program
+    .command("repair")
+    .description(
+      "Every intact tensor of a damaged checkpoint, saved anew; names what is lost. Exit code 1 if anything is.",
+    )
+    .argument("<in>", "a checkpoint whose data, shards or index are damaged or cut")
+    .argument("<out>", "prefix of the new checkpoint")
+    .option("--force", "overwrite existing files")
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+Example:
+  varscope repair run/model.ckpt-1000 rescued/model.ckpt-1000`,
+    )
+    .action(async (from: string, to: string, options) => {
+      outcome.found = await (await import("./repair.ts")).repairCommand(from, to, options, streams);
+    });
 }
 
 function addDoctor(program: Command, streams: Streams, outcome: Outcome): void {

@@ -34,6 +34,7 @@ export {
   type TableEntry,
   TRAILER_BYTES,
 } from "./table.ts";
+export { type Damage, type ScannedTable, scanTable } from "./table-scan.ts";
 export {
   shortestSeparator,
   shortSuccessor,

@@ -65,31 +65,65 @@ const loss = (what: string, at: string, cause?: unknown): VarscopeError =>
 export function readIndex(bytes: Uint8Array, file = "index"): BundleIndex {
   const [first, ...rest] = readTable(bytes, file);
   if (first === undefined || first.key.length > 0) throw loss("the index has no header", `${file}@0`);
-  const shards = readHeader(first.value, file);
+  const failed = (_: string, e: unknown): never => {
+    throw e;
+  };
+  return readRecords(rest, readHeader(first.value, file), file, failed);
+}
+
+/**
+ * The index of its records, without the header.
+ *
+ * @param failed - is told of a tensor that cannot be read; it is left out then
+ */
+export function readRecords(
+  records: readonly TableEntry[],
+  shards: number,
+  file: string,
+  failed: (name: string, e: unknown) => void,
+): BundleIndex {
   const parts = new Map<string, TableEntry>(); // by the key's bytes
   const entries: IndexEntry[] = [];
-  const partitioned: [string, BundleEntryProto][] = [];
-  for (const entry of rest) {
-    // Keys of parts begin with a zero byte and sort before all names.
-    if (entry.key[0] === 0) parts.set(keyText(entry.key), entry);
-    else {
-      const name = readName(entry.key, file);
-      const at = `${file}: ${name}`;
-      const proto = parsed(BundleEntryProtoSchema, entry.value, at);
-      if (proto.slices.length > 0) partitioned.push([name, proto]);
-      entries.push(readEntry(name, proto, at, shards));
+  const partitioned: [IndexEntry, BundleEntryProto][] = [];
+  const guarded = (name: string, read: () => void): void => {
+    try {
+      read();
+    } catch (e) {
+      failed(name, e);
     }
+  };
+  for (const record of records) {
+    // Keys of parts begin with a zero byte and sort before all names.
+    if (record.key[0] === 0) {
+      parts.set(keyText(record.key), record);
+      continue;
+    }
+    guarded(nameOfKey(record.key), () => {
+      const name = readName(record.key, file);
+      const at = `${file}: ${name}`;
+      const proto = parsed(BundleEntryProtoSchema, record.value, at);
+      const entry = readEntry(name, proto, at, shards);
+      if (proto.slices.length > 0) partitioned.push([entry, proto]);
+      entries.push(entry);
+    });
   }
   if (partitioned.length === 0) return { shards, entries };
-  const joined = new Map(partitioned.map(([name, proto]) => [name, proto.slices]));
+  const joined = new Map<IndexEntry, IndexEntry | null>();
+  for (const [entry, { slices }] of partitioned) {
+    joined.set(entry, null);
+    guarded(entry.name, () =>
+      joined.set(entry, withParts(entry, slices, parts, shards, `${file}: ${entry.name}`)),
+    );
+  }
   return {
     shards,
-    entries: entries.map((entry) => {
-      const slices = joined.get(entry.name);
-      return slices === undefined ? entry : withParts(entry, slices, parts, shards, `${file}: ${entry.name}`);
-    }),
+    entries: entries.flatMap((entry) => (joined.has(entry) ? (joined.get(entry) ?? []) : entry)),
   };
 }
+
+/** A key as text, whatever is in it; of a part, the name of its tensor. */
+export const nameOfKey = (key: Uint8Array): string =>
+  new TextDecoder().decode(key[0] === 0 ? key.subarray(1, key.indexOf(0, 1)) : key);
 
 const keyText = (key: Uint8Array): string => key.reduce((text, byte) => text + String.fromCharCode(byte), "");
 
@@ -105,7 +139,8 @@ function readName(key: Uint8Array, file: string): string {
   }
 }
 
-function readHeader(value: Uint8Array, file: string): number {
+/** Number of shards in the header, the record of the empty key. */
+export function readHeader(value: Uint8Array, file: string): number {
   const header = parsed(BundleHeaderProtoSchema, value, `${file}: header`);
   const need = header.version?.minConsumer ?? 0;
   if (need > PRODUCER) {

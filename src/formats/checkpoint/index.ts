@@ -3,7 +3,7 @@
  * writing; V1, tables of slices: v1.ts and v1-save.ts. Both behind TensorFlow's reader: reader.ts. The `checkpoint` state file: state.ts.
  */
 
-export { openCheckpointCollection } from "./collection.ts";
+export { graphBytes, openCheckpointCollection, storedVariable } from "./collection.ts";
 export { locateCheckpoint, shardedFilename } from "./files.ts";
 export { mergeCheckpoints } from "./merge.ts";
 export { namesOfKeys, objectVariables, withObjectFacts } from "./object.ts";
@@ -26,6 +26,7 @@ export {
 } from "./open.ts";
 export { type PrintTensorsOptions, printTensorsInCheckpointFile } from "./print-tensors.ts";
 export { type CheckpointReader, listVariables, loadVariable, newCheckpointReader } from "./reader.ts";
+export { type LostTensor, type Salvaged, salvageBundle } from "./salvage.ts";
 export { type NamedTensor, type SaveOptions, saveCheckpoint, writeV2Collection } from "./save.ts";
 export { openSavedVariables } from "./saved-variables.ts";
 export { type Extent, formatSliceSpec, parseSliceSpec, type SliceSpec, type TensorSlice } from "./slice.ts";

@@ -83,14 +83,9 @@ export interface Bundle {
   close(): Promise<void>;
 }
 
-/** Reads the index. @throws VarscopeError DATA_LOSS - it is damaged */
-export async function openBundle(sources: CheckpointSources): Promise<Bundle> {
-  let index: BundleIndex;
-  try {
-    index = readIndex(await sources.index.read(0, await sources.index.size()), sources.index.name);
-  } finally {
-    await sources.index.close();
-  }
+/** Reads the index, if it is not known. @throws VarscopeError DATA_LOSS - it is damaged */
+export async function openBundle(sources: CheckpointSources, known?: BundleIndex): Promise<Bundle> {
+  const index = known ?? (await indexOf(sources.index));
   const shards = new Map<number, Promise<Source>>();
   const shard: ShardOf = (i) => {
     const open = shards.get(i) ?? Promise.resolve(sources.shard(i, index.shards));
@@ -102,6 +97,14 @@ export async function openBundle(sources: CheckpointSources): Promise<Bundle> {
     await Promise.all(open.map((s) => (s.status === "fulfilled" ? s.value.close() : undefined)));
   };
   return { index, shard, close };
+}
+
+async function indexOf(source: Source): Promise<BundleIndex> {
+  try {
+    return readIndex(await source.read(0, await source.size()), source.name);
+  } finally {
+    await source.close();
+  }
 }
 
 function checkpointOf(prefix: string, { index, shard, close }: Bundle): Checkpoint {
