@@ -34,6 +34,10 @@ function* checksums(p: Patient): Generator<Found> {
   };
 }
 
+/** Positions of input pipelines, and what is not read yet: no damage. */
+const isNoArray = (u: Unreadable): boolean =>
+  u.error.code === "UNIMPLEMENTED" || ["variant", "resource"].includes(u.variable.dtype);
+
 function* unreadable(p: Patient): Generator<Found> {
   const rest = p.unreadable.filter((u) => !isMissing(u) && !isChecksum(u));
   if (rest.length === 0) return;
@@ -41,7 +45,7 @@ function* unreadable(p: Patient): Generator<Found> {
   yield {
     variables: namesOf(rest),
     value: rest.length,
-    severity: rest.every((u) => u.error.code === "UNIMPLEMENTED") ? "info" : "error",
+    severity: rest.every(isNoArray) ? "info" : "error",
     message: `${counted(rest.length, "tensor")} of ${p.variables.length} cannot be read (${listed(namesOf(rest))}): ${first!.error.what}`,
     repair: `${repairCommand(p)}  # saves the others`,
   };
@@ -96,7 +100,8 @@ export const CONTAINER_RULES: readonly Rule[] = [
     severity: "error",
     needs: "file",
     finds: "tensors that cannot be read for another reason, and containers that do not open",
-    threshold: "any; what varscope does not read yet is info",
+    threshold:
+      "any; what varscope does not read yet is info, and so are variants, which hold the positions of input pipelines",
     check: unreadable,
   },
   {

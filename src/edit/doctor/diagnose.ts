@@ -1,7 +1,7 @@
 /** @file What is wrong with the variables of a container, and of a graph beside it. Start at `diagnose`. */
 
 import { isVarscopeError, type VarscopeError } from "../../base/index.ts";
-import type { Format, VariableCollection } from "../../formats/collection/index.ts";
+import type { Format, VariableCollection, VariableEntry } from "../../formats/collection/index.ts";
 import type { GraphFile } from "../open-graph.ts";
 import { type OpenOptions, openModel, type Where } from "../open-model.ts";
 import { type ExamineOptions, examine } from "./examine.ts";
@@ -11,8 +11,10 @@ import { quoted } from "./rule.ts";
 import { RULES } from "./rules.ts";
 
 export interface DiagnoseOptions extends ExamineOptions {
-  /** a graph to hold against the variables, with the path that commands name it by */
+  /** the container's own graph, or another to hold against it; commands name it by its path */
   readonly graph?: GraphFile | null;
+  /** variables that the graph restores, where the graph does not say it by its nodes; [] is none to look for */
+  readonly wanted?: readonly VariableEntry[];
 }
 
 /** What was looked at, and what was found. */
@@ -41,11 +43,12 @@ const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 
  */
 export async function diagnose(
   collection: VariableCollection,
-  { graph = null, ...options }: DiagnoseOptions = {},
+  { graph = null, wanted: given, ...options }: DiagnoseOptions = {},
 ): Promise<Diagnosis> {
   const examined = await examine(collection, options);
-  const wanted = graph === null ? [] : (await import("./wanted.ts")).wantedVariables(graph);
-  const patient = patientOf(collection, examined, graph, wanted);
+  const declared = graph === null ? [] : (await import("./wanted.ts")).wantedVariables(graph);
+  const wanted = given ?? (graph !== null && isOwn(collection, graph) ? [] : declared);
+  const patient = patientOf(collection, examined, { file: graph, declared, wanted });
   const asked = RULES.filter((rule) => rule.needs === "file" || graph !== null);
   const findings = asked.flatMap((rule) =>
     [...rule.check(patient)].map(
@@ -65,6 +68,13 @@ export async function diagnose(
       graph: graph?.path ?? null,
     },
   };
+}
+
+/** Whether a graph is that of the container itself; a SavedModel has two paths, its folder and its file. */
+function isOwn({ path, format }: VariableCollection, graph: GraphFile): boolean {
+  if (!["saved-model", "meta-graph", "graph-def"].includes(format)) return false;
+  const parent = path.slice(0, Math.max(0, path.lastIndexOf("/"))) || ".";
+  return [path, path.replace(/\/+$/, ""), parent].includes(graph.path);
 }
 
 const fieldsOf = ({ variables, value, message, repair }: Omit<Finding, "rule" | "severity">) => ({
@@ -95,19 +105,24 @@ export async function diagnosePath(where: Where, options: DiagnosePathOptions = 
     return damaged(typeof where === "string" ? where : "model", error);
   }
   try {
-    const graph = given ?? (await model.graph());
-    return await diagnose(model, { ...rest, graph });
+    const graph = given ?? { graph: await model.graph(), wanted: [] };
+    return await diagnose(model, { ...rest, ...graph });
   } finally {
     await model.close();
   }
 }
 
-async function graphAt(path: string, options: OpenOptions): Promise<GraphFile> {
+/** A graph to compare with. The graph of a SavedModel calls its variables by other names than its checkpoint does. */
+async function graphAt(
+  path: string,
+  options: OpenOptions,
+): Promise<Pick<DiagnoseOptions, "graph" | "wanted">> {
   const model = await openModel(path, options);
   try {
-    const found = await model.graph();
-    if (found !== null) return { ...found, path };
-    return await (await import("../open-graph.ts")).openGraph(path);
+    const graph = await model.graph();
+    if (graph === null) return { graph: await (await import("../open-graph.ts")).openGraph(path) };
+    const isSaved = model.format === "saved-model" && model.variables.length > 0;
+    return { graph: { ...graph, path }, ...(isSaved ? { wanted: model.variables } : {}) };
   } finally {
     await model.close();
   }

@@ -32,9 +32,9 @@ const namesIn = (graph: Graph, key: string): string[] =>
     .flatMap((v) => (typeof v?.name === "string" ? [bare(v.name)] : []));
 const isStatistic = (name: string): boolean => roleOf(name, null, () => undefined).role.startsWith("moving-");
 
-/** Moving statistics that the graph restores. */
+/** Moving statistics that the graph declares. */
 const statisticsOf = (p: Patient): string[] =>
-  p.wanted.filter((v) => v.role.startsWith("moving-")).map((v) => v.name);
+  p.declared.filter((v) => v.role.startsWith("moving-")).map((v) => v.name);
 
 /** Update ops: those that are seen to move a statistic, and those of the collection. */
 function allUpdates(graph: Graph): UpdateOp[] {

@@ -55,6 +55,15 @@ describe("with a graph", () => {
   });
 });
 
+test("a SavedModel by its file is compared with nothing, and as a graph with what it has", async () => {
+  const own = await diagnosePath(join(FOLDER, "saved_model_keras3", "saved_model.pb"));
+  expect(own.findings).toEqual([]);
+  const { findings } = await diagnosePath(join(FOLDER, "weights.npz"), {
+    graph: join(FOLDER, "saved_model_keras3"),
+  });
+  expect(findings.filter((f) => f.severity === "error" && f.rule !== "graph-variables-missing")).toEqual([]);
+});
+
 test("the goldens are of a dozen makers, and open under the format that they are", async () => {
   const formats = new Set<string>();
   for (const { path } of files) {

@@ -6,9 +6,6 @@ import { matchVariables } from "../match.ts";
 import type { Patient } from "./patient.ts";
 import { counted, type Found, groupedBy, listed, patternOf, quoted, type Rule } from "./rule.ts";
 
-/** The graph to compare with, where it is not the file's own. */
-const wantedOf = (p: Patient): readonly VariableEntry[] => (p.graphPath === p.path ? [] : p.wanted);
-
 const hasName = (p: Patient, name: string): boolean =>
   p.byName(name) !== undefined ||
   p.variables.some((v) => v.key === name || (v.aliases?.includes(name) ?? false));
@@ -26,7 +23,7 @@ interface Restoring {
 }
 
 function restoringOf(p: Patient): Restoring {
-  const wanted = wantedOf(p);
+  const { wanted } = p;
   const lost = wanted.filter((v) => !hasName(p, v.name));
   const known = new Set(wanted.map((v) => v.name));
   const spare = p.variables.filter((v) => !known.has(v.name));
@@ -113,7 +110,7 @@ function* mismatched(p: Patient): Generator<Found> {
     readonly file: [DType, Shape | null];
     readonly graph: [DType, Shape | null];
   }[] = [];
-  for (const w of wantedOf(p)) {
+  for (const w of p.wanted) {
     const v = p.byName(w.name);
     if (v === undefined || (v.dtype === w.dtype && isCompatible(w.shape, v.shape))) continue;
     odd.push({ name: w.name, file: [v.dtype, v.shape], graph: [w.dtype, w.shape] });

@@ -27,7 +27,9 @@ export interface Patient extends Examination {
   readonly graph: GraphFile | null;
   /** as the graph was given on the command line */
   readonly graphPath: string | null;
-  /** variables that the graph restores, by their names in checkpoints */
+  /** variables that the graph declares, by their names in checkpoints */
+  readonly declared: readonly VariableEntry[];
+  /** those that the container should have: none where the graph is its own */
   readonly wanted: readonly VariableEntry[];
   readonly norms: readonly BatchNorm[];
   /** training steps that the file counts; null where it counts none */
@@ -45,12 +47,18 @@ const KERAS_USUAL = { momentum: 0.99, epsilon: 1e-3 };
 const SLIM_USUAL = { momentum: 0.999, epsilon: 1e-3 };
 const TORCH_USUAL = { momentum: 0.9, epsilon: 1e-5 };
 
+/** A graph, with the variables that it declares and those of them that are looked for. */
+export interface GivenGraph {
+  readonly file: GraphFile | null;
+  readonly declared: readonly VariableEntry[];
+  readonly wanted: readonly VariableEntry[];
+}
+
 /** Gathers what the rules ask. */
 export function patientOf(
   collection: VariableCollection,
   examined: Examination,
-  graph: GraphFile | null,
-  wanted: readonly VariableEntry[],
+  { file: graph, declared, wanted }: GivenGraph,
 ): Patient {
   const { variables } = collection;
   const byName = new Map(variables.map((v) => [v.name, v]));
@@ -77,6 +85,7 @@ export function patientOf(
     variables,
     graph,
     graphPath: graph?.path ?? null,
+    declared,
     wanted,
     norms,
     step,

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { type DType, fromData, sizeOf, type Tensor, tensor } from "../../base/index.ts";
+import { type DType, fromData, sizeOf, type Tensor, tensor, VarscopeError } from "../../base/index.ts";
 import { saveCheckpoint } from "../../formats/checkpoint/index.ts";
 import {
   collectionOf,
@@ -553,6 +553,33 @@ describe("what is no fault", () => {
       "bn2/beta": around(0, 0.1, [CHANNELS], 2),
     };
     expect(alarms((await with_(residual)).findings)).toEqual([]);
+  });
+
+  test("averages of Keras that are the variables: so fit ends", async () => {
+    const values = new Map([...healthyValues()].filter(([name]) => !/Exponential/.test(name)));
+    const shadows = ["fc1/kernel", "logits/kernel"];
+    for (const name of shadows) values.set(`adam/${name.replace("/", "_")}_average`, values.get(name)!);
+    const facts = (name: string): Partial<StoredVariable> =>
+      name.endsWith("_average")
+        ? { role: "ema", layer: "", of: shadows.find((s) => name.includes(s.replace("/", "_")))! }
+        : {};
+    const { findings } = await diagnose(collection(values, {}, facts));
+    expect(findings.find((f) => f.rule === "ema-stale")).toMatchObject({ severity: "info", value: 2 });
+  });
+
+  test("a variant that holds the position of an input pipeline", async () => {
+    const read = (): Promise<Tensor> =>
+      Promise.reject(new VarscopeError("FAILED_PRECONDITION", "a variant has no plain values"));
+    const c = collection(new Map([["iterator", tensor(0, "float32")]]), {}, () => ({
+      dtype: "variant",
+      read,
+      stream: async function* () {
+        yield await read();
+      },
+    }));
+    expect((await diagnose(c)).findings.map((f) => [f.rule, f.severity])).toEqual([
+      ["tensor-unreadable", "info"],
+    ]);
   });
 
   test("few steps of a small momentum: the least variance bounds the residue", async () => {

@@ -142,11 +142,13 @@ function* stale(p: Patient): Generator<Found> {
     };
   }
   if (same.length === 0) return;
+  const all = same.length === pairs.length;
+  const isStale = all && same.some(({ shadow }) => /ExponentialMovingAverage/.test(shadow.name));
   yield {
     variables: same.map(({ shadow }) => shadow.name),
     value: same.length,
-    severity: same.length === pairs.length ? "warning" : "info",
-    message: `${same.length} of ${counted(pairs.length, "moving average")} (${listed(same.map((x) => x.shadow.name))}) exactly equal to the variable, although ${p.trained}: ${same.length === pairs.length ? "nothing is averaged (decay 0, or shadows copied from the variables)" : "right where these are frozen"}`,
+    severity: isStale ? "warning" : "info",
+    message: `${same.length} of ${counted(pairs.length, "moving average")} (${listed(same.map((x) => x.shadow.name))}) exactly equal to the variable, although ${p.trained}: ${isStale ? "nothing is averaged (decay 0, or shadows copied from the variables)" : all ? "right after Keras has put the averages into the variables, as it does at the end of fit" : "right where these are frozen"}`,
     repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(same.map((x) => x.shadow.name)))}`,
   };
 }
@@ -239,7 +241,7 @@ export const SLOT_RULES: readonly Rule[] = [
     needs: "file",
     finds: "moving averages that never moved, or that are the variable itself",
     threshold:
-      "a shadow at exactly 1 (gamma) or 0 (beta, bias) of a variable that moved; equal bytes for all of them. Some equal ones are frozen: info",
+      "a shadow at exactly 1 (gamma) or 0 (beta, bias) of a variable that moved; equal bytes for all of TF 1's. Info where some are equal, being frozen, and in Keras, whose fit ends by putting the averages into the variables",
     check: stale,
   },
   {
