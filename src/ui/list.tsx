@@ -39,6 +39,7 @@ export function VirtualList(props: ListProps) {
   }, []);
   // To the top when the list is about something else.
   useEffect(() => box.current!.scrollTo(0, 0), [about]);
+  const drawn = useDrawn(row);
   const first = Math.max(0, Math.floor(seen.top / ROW_PX) - MORE);
   const last = Math.min(length, Math.ceil((seen.top + seen.height) / ROW_PX) + MORE);
   const go = (i: number): void => {
@@ -77,11 +78,22 @@ export function VirtualList(props: ListProps) {
       {header}
       <div class="rows" style={{ height: `${length * ROW_PX}px` }}>
         <div style={{ transform: `translateY(${first * ROW_PX}px)` }}>
-          {Array.from({ length: Math.max(0, last - first) }, (_, i) => row(first + i))}
+          {Array.from({ length: Math.max(0, last - first) }, (_, i) => drawn(first + i))}
         </div>
       </div>
     </div>
   );
+}
+
+/** Rows as they were drawn before: scrolling changes none of those that stay. */
+function useDrawn(row: (i: number) => ComponentChildren): (i: number) => ComponentChildren {
+  const last = useRef({ row, known: new Map<number, ComponentChildren>() });
+  if (last.current.row !== row) last.current = { row, known: new Map() };
+  const { known } = last.current;
+  return (i) => {
+    if (!known.has(i)) known.set(i, row(i));
+    return known.get(i);
+  };
 }
 
 function reveal(box: HTMLElement, i: number, headerPx: number): void {

@@ -34,6 +34,9 @@ async function answer(id: number, request: Request): Promise<void> {
   }
 }
 
+/** The page draws no faster. */
+const REPORT_MS = 80;
+
 type Report = (progress: Progress) => void;
 
 async function work(request: Request, signal: AbortSignal, report: Report): Promise<Replies[keyof Replies]> {
@@ -58,15 +61,25 @@ async function work(request: Request, signal: AbortSignal, report: Report): Prom
   }
 }
 
+/** Tells how far it is, no oftener than the page draws. */
+function seldom(report: Report): (done: number, all: number) => void {
+  let last = 0;
+  return (done, all) => {
+    if (performance.now() - last < REPORT_MS) return;
+    last = performance.now();
+    report({ done, all });
+  };
+}
+
 async function doctor(model: Model, signal: AbortSignal, report: Report): Promise<Replies["doctor"]> {
-  const onProgress = (done: number, all: number): void => report({ done, all });
-  return diagnose(model, { graph: await model.graph(), signal, onProgress });
+  return diagnose(model, { graph: await model.graph(), signal, onProgress: seldom(report) });
 }
 
 function compare(signal: AbortSignal, report: Report): Promise<Replies["compare"]> {
   const [a, b] = [need("a"), need("b")];
   const all = a.variables.reduce((n, v) => n + v.bytes, 0);
-  return diffModels(a, b, { signal, onProgress: (done) => report({ done, all }) });
+  const tell = seldom(report);
+  return diffModels(a, b, { signal, onProgress: (done) => tell(done, all) });
 }
 
 function need(side: Side): Model {
@@ -83,8 +96,6 @@ async function drop(side: Side): Promise<void> {
 
 /** Tensors under way at once: while one is counted, others are read. */
 const READERS = 4;
-/** The page draws no faster. */
-const REPORT_MS = 80;
 
 async function statsOfAll(
   model: Model,
