@@ -207,3 +207,35 @@ describe("convert", () => {
     expect(kept).toContain("conv1/bn/beta");
   });
 });
+
+test.each([
+  ["edit", PREFIX, "aborted"],
+  ["convert", PREFIX, "aborted.npz"],
+  ["convert", PREFIX, "aborted.safetensors"],
+  ["average", "aborted.v1", PREFIX],
+])("Ctrl-C leaves nothing: %s %s %s", async (command, ...paths) => {
+  let err = "";
+  const code = await runCli([command!, ...paths.map((p) => (p === PREFIX ? p : at(p!)))], {
+    stdout: { write: () => {} },
+    stderr: {
+      write: (text: string) => {
+        err += text;
+      },
+    },
+    signal: AbortSignal.abort(),
+  });
+  expect(code).toBe(1);
+  expect(err).toMatch(/^\[CANCELLED\]/);
+  expect(readdirSync(dir).filter((n) => n.startsWith("aborted"))).toEqual([]);
+});
+
+test("diff and convert take names from a file", async () => {
+  await cli("edit", PREFIX, at("unlike"), "--rename", "^dense/kernel$=zz/matrix", "--drop-slots");
+  await cli("edit", PREFIX, at("plain"), "--drop-slots");
+  writeFileSync(at("names.json"), '{"dense/kernel": "zz/matrix"}');
+  expect((await cli("diff", at("plain"), at("unlike"))).code).toBe(1);
+  expect((await cli("diff", at("plain"), at("unlike"), "--map", at("names.json"))).code).toBe(0);
+  writeFileSync(at("bad.json"), "[1]");
+  const { err } = await cli("diff", at("plain"), at("unlike"), "--map", at("bad.json"));
+  expect(err).toMatch(/bad\.json: this is no JSON object of names; write it as/);
+});

@@ -57,7 +57,7 @@ def main():
         model.compile(keras.optimizers.Adam(), "mse")
         model.optimizer.build(model.trainable_variables)
         checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
-        checkpoint.restore(request["path"]).assert_existing_objects_matched()
+        checkpoint.read(request["path"]).assert_existing_objects_matched()
     else:
         model = keras.saving.load_model(request["path"])
     y = model.predict(np.array(request["x"], np.float32), verbose=0)
