@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from object_models import inputs_of, model_of
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as graph_pb2
 from tf_keras.optimizers import adam as later_adam
 from tf_keras.optimizers.legacy import adam as legacy_adam
@@ -49,24 +50,6 @@ def read(prefix):
         for key, shape in sorted(reader.get_variable_to_shape_map().items())
         if key != GRAPH
     }
-
-
-def model_of(k, kind):
-    layer = k.layers
-    if kind == "seq":
-        layers = [layer.Dense(3, name="d", activation="relu"), layer.BatchNormalization(name="bn"), layer.Dense(2, name="e")]
-        return k.Sequential([k.Input((4,)), *layers]), (4,)
-    if kind == "conv":
-        x = k.Input((4, 4, 2))
-        h = layer.Conv2D(3, 2, name="c1")(x)
-        h = layer.BatchNormalization(name="bn1")(h)
-        h = layer.DepthwiseConv2D(2, name="dw")(layer.ReLU(name="r")(h))
-        return k.Model(x, layer.Dense(2, name="out")(layer.Flatten(name="f")(h))), (4, 4, 2)
-    inner = k.Sequential([layer.Dense(3, name="i1"), layer.BatchNormalization(name="ibn")], name="inner")
-    x = k.Input((5,))
-    h = layer.Embedding(7, 4, name="emb")(x)
-    h = layer.LSTM(3, name="rnn")(h)
-    return k.Model(x, layer.Dense(2, name="z")(inner(h))), (5,)
 
 
 def trained(k, kind, optimizer, seed=0):
@@ -145,6 +128,8 @@ def keras2():
                 "name": name,
                 "tensors": read(os.path.join(OUT, name)),
                 "slots": slots_of_keras2(model),
+                "kind": kind,
+                "outputs": model(inputs_of(kind), training=False).numpy().tolist(),
                 "keras3": keras3_of(model, kind, make3, lists),
             }
         )
@@ -223,4 +208,5 @@ def main():
         f.write("\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
