@@ -3,13 +3,24 @@
 import type { VariableEntry } from "../../formats/collection/index.ts";
 import type { BatchNorm } from "../batch-norms.ts";
 import type { Patient } from "./patient.ts";
-import { counted, type Found, listed, patternOf, percent, quoted, type Rule, short } from "./rule.ts";
+import {
+  counted,
+  type Found,
+  largest,
+  listed,
+  patternOf,
+  percent,
+  quoted,
+  type Rule,
+  short,
+  smallest,
+} from "./rule.ts";
 import { isSwapped } from "./swap-rules.ts";
 
 function* negative(p: Patient): Generator<Found> {
   const found = p.norms.filter((n) => !isSwapped(p, n) && Number(p.of(n.variance)?.stats.min) < 0);
   if (found.length > 0) {
-    const least = Math.min(...found.map((n) => Number(p.of(n.variance)!.stats.min)));
+    const least = smallest(found.map((n) => Number(p.of(n.variance)!.stats.min)));
     yield {
       variables: found.map((n) => n.variance!.name),
       value: least,
@@ -25,7 +36,7 @@ function* negative(p: Patient): Generator<Found> {
   if (moments.length === 0) return;
   yield {
     variables: moments.map((v) => v.name),
-    value: Math.min(...moments.map((v) => Number(p.of(v)!.stats.min))),
+    value: smallest(moments.map((v) => Number(p.of(v)!.stats.min))),
     message: `${counted(moments.length, "second moment")} of the optimizer with negative values (${listed(moments.map((v) => v.name))}): the next step takes a square root of them, and the variables become NaN`,
     repair: `varscope edit ${quoted(p.path)} OUT --drop-slots`,
   };
@@ -63,7 +74,7 @@ function* vanishing(p: Patient): Generator<Found> {
   const { epsilon, epsilonKnown } = p.setting(worst.norm);
   yield {
     variables: norms.map((n) => n.variance!.name),
-    value: Math.min(...thin.map((c) => c.variance)),
+    value: smallest(thin.map((c) => c.variance)),
     severity: loud.length > 0 ? "warning" : "info",
     message: `${counted(thin.length, "channel")} in ${counted(norms.length, "layer")} (${listed(norms.map((n) => n.layer))}) with moving variance below epsilon (${epsilon}${epsilonKnown ? "" : ", assumed"}): their input was constant, and what deviates from it is multiplied by up to ${short(worst.gain)}`,
     repair: `varscope print ${quoted(p.path)} ${quoted(worst.norm.variance!.name)} --all`,
@@ -114,7 +125,7 @@ function* epsilonCost(p: Patient): Generator<Found> {
   const costs = p.norms.flatMap((norm) => {
     const values = p.of(norm.variance)?.values ?? [];
     const cost = (v: number): number => Math.sqrt((v + EPSILONS[0]) / (v + EPSILONS[1])) - 1;
-    const worst = Math.max(0, ...values.filter((v) => v >= 0).map(cost));
+    const worst = largest([0, ...values.filter((v) => v >= 0).map(cost)]);
     return worst > COSTLY && !isSwapped(p, norm) ? [{ norm, worst }] : [];
   });
   if (costs.length === 0) return;
@@ -170,10 +181,8 @@ function* ranges(p: Patient): Generator<Found> {
 function filterOf(p: Patient, { layer }: BatchNorm, channels: number): Float64Array | null {
   const parent = layer.slice(0, Math.max(0, layer.lastIndexOf("/")));
   const twin = layer.replace(/(batch_?norm(alization)?|bn)(?=_?\d*$)/i, "conv");
-  const kernel = p.variables.find(
-    (v) =>
-      v.role === "weight" && ((v.layer === parent && parent !== "") || (v.layer === twin && twin !== layer)),
-  );
+  const kernel =
+    (parent === "" ? undefined : p.weightOf(parent)) ?? (twin === layer ? undefined : p.weightOf(twin));
   const found = kernel === undefined ? null : (p.of(kernel)?.channels ?? null);
   return found?.length === channels ? found : null;
 }

@@ -15,7 +15,7 @@ import {
   updateOps,
 } from "./graph-norms.ts";
 import { isAll, type Patient } from "./patient.ts";
-import { counted, type Found, groupedBy, listed, percent, quoted, type Rule } from "./rule.ts";
+import { counted, type Found, groupedBy, largest, listed, percent, quoted, type Rule } from "./rule.ts";
 
 type GraphCheck = (graph: Graph, p: Patient, file: GraphFile) => Iterable<Found>;
 
@@ -81,7 +81,7 @@ const twice: GraphCheck = function* (graph, p) {
     for (const [variable, all] of by) if (all.length > 1) found.set(variable, all);
   }
   if (found.size === 0) return;
-  const most = Math.max(...[...found.values()].map((all) => all.length));
+  const most = largest([...found.values()].map((all) => all.length));
   yield {
     variables: [...found.keys()],
     value: most,
@@ -170,12 +170,13 @@ const COSTLY = 0.01;
 
 const epsilon: GraphCheck = function* (graph, p) {
   const usual = 1e-3;
+  const norms = new Map(p.norms.map((n) => [n.layer, n]));
   const found = normUses(graph).flatMap((use) => {
     if (use.epsilon === null || Math.abs(use.epsilon / usual - 1) < 0.01) return [];
-    const norm = p.norms.find((n) => n.layer === use.layer);
+    const norm = norms.get(use.layer);
     const values = norm === undefined ? [] : (p.of(norm.variance)?.values ?? []);
     const cost = (v: number): number => Math.abs(Math.sqrt((v + usual) / (v + use.epsilon!)) - 1);
-    return [{ use, cost: Math.max(0, ...values.filter((v) => v >= 0).map(cost)) }];
+    return [{ use, cost: largest([0, ...values.filter((v) => v >= 0).map(cost)]) }];
   });
   if (found.length === 0) return;
   const worst = found.reduce((a, b) => (b.cost > a.cost ? b : a));

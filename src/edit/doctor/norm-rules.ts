@@ -4,7 +4,18 @@ import { formatShape, sameShape } from "../../base/index.ts";
 import { type BatchNorm, variablesOf } from "../batch-norms.ts";
 import { updateOps } from "./graph-norms.ts";
 import { furthest, isAll, type Patient } from "./patient.ts";
-import { counted, type Found, listed, patternOf, percent, quoted, type Rule, short } from "./rule.ts";
+import {
+  counted,
+  dropCommand,
+  type Found,
+  largest,
+  listed,
+  patternOf,
+  percent,
+  quoted,
+  type Rule,
+  short,
+} from "./rule.ts";
 import { isSwapped } from "./swap-rules.ts";
 
 const namesOf = (norms: readonly BatchNorm[]): string[] =>
@@ -39,7 +50,7 @@ function* neverUpdated(p: Patient): Generator<Found> {
     return;
   }
   const moved = still.map((n) => Math.max(movedBy(p, n.gamma, 1), movedBy(p, n.beta, 0)));
-  const most = Math.max(...moved);
+  const most = largest(moved);
   const proof = most > 0 ? `gamma and beta there have moved by up to ${short(most)}` : p.trained;
   yield {
     ...common,
@@ -120,7 +131,8 @@ function* missing(p: Patient): Generator<Found> {
     (l) => IS_BATCH_NORM.test(l) && !IS_OTHER_NORM.test(l),
   );
   if (layers.length === 0) return;
-  const lost = gammas.filter((v) => layers.includes(v.layer)).map((v) => v.name);
+  const isLost = new Set(layers);
+  const lost = gammas.filter((v) => isLost.has(v.layer)).map((v) => v.name);
   yield {
     variables: lost,
     value: layers.length,
@@ -173,7 +185,11 @@ function* shapes(p: Patient): Generator<Found> {
       variables: all.map((v) => v.name),
       value: odd.length,
       message: `the variables of ${norm.layer} have other numbers of channels: ${all.map((v) => `${v.role} ${formatShape(v.shape)}`).join(", ")}; no graph can restore them together`,
-      repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(odd.map((v) => v.name)))}  # they are initialized anew`,
+      repair: dropCommand(
+        p.path,
+        odd.map((v) => v.name),
+        "they are initialized anew",
+      ),
     };
   }
 }
@@ -186,7 +202,7 @@ function* exploding(p: Patient): Generator<Found> {
     (n) => !isSwapped(p, n) && Number(p.of(n.variance)?.stats.max) > VARIANCE_EXPLODES,
   );
   if (found.length === 0) return;
-  const most = Math.max(...found.map((n) => Number(p.of(n.variance)!.stats.max)));
+  const most = largest(found.map((n) => Number(p.of(n.variance)!.stats.max)));
   yield {
     variables: found.map((n) => n.variance!.name),
     value: most,

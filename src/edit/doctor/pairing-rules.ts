@@ -4,11 +4,7 @@ import { type DType, formatShape, isCompatible, type Shape } from "../../base/in
 import type { VariableEntry } from "../../formats/collection/index.ts";
 import { matchVariables } from "../match.ts";
 import type { Patient } from "./patient.ts";
-import { counted, type Found, groupedBy, listed, patternOf, quoted, type Rule } from "./rule.ts";
-
-const hasName = (p: Patient, name: string): boolean =>
-  p.byName(name) !== undefined ||
-  p.variables.some((v) => v.key === name || (v.aliases?.includes(name) ?? false));
+import { counted, dropCommand, type Found, groupedBy, listed, patternOf, quoted, type Rule } from "./rule.ts";
 
 /** Variables that the graph lacks in the file, and those of the file that may be meant. */
 interface Restoring {
@@ -22,9 +18,19 @@ interface Restoring {
   readonly near: readonly string[];
 }
 
+const asked = new WeakMap<Patient, Restoring>();
+
 function restoringOf(p: Patient): Restoring {
+  const before = asked.get(p);
+  if (before !== undefined) return before;
+  const found = restoring(p);
+  asked.set(p, found);
+  return found;
+}
+
+function restoring(p: Patient): Restoring {
   const { wanted } = p;
-  const lost = wanted.filter((v) => !hasName(p, v.name));
+  const lost = wanted.filter((v) => !p.has(v.name));
   const known = new Set(wanted.map((v) => v.name));
   const spare = p.variables.filter((v) => !known.has(v.name));
   const { pairs, onlyInB, renames } = matchVariables(spare, lost, { structure: true });
@@ -133,7 +139,11 @@ function* mismatched(p: Patient): Generator<Found> {
       ? `varscope edit ${quoted(p.path)} OUT --reshape ${quoted(`${name}=${(graph[1] as readonly number[]).join(",")}`)}`
       : formatShape(file[1]) === formatShape(graph[1])
         ? `varscope edit ${quoted(p.path)} OUT --cast ${quoted(`${patternOf([name])}=${graph[0]}`)}`
-        : `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(odd.map((o) => o.name)))}  # they are initialized anew`,
+        : dropCommand(
+            p.path,
+            odd.map((o) => o.name),
+            "they are initialized anew",
+          ),
   };
 }
 

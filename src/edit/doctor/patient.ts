@@ -7,7 +7,7 @@ import type { GraphFile } from "../open-graph.ts";
 import type { Examination, Numbers } from "./examine.ts";
 import { graphNorms } from "./graph-norms.ts";
 import { kerasNorms } from "./keras-norms.ts";
-import { short } from "./rule.ts";
+import { largest, short } from "./rule.ts";
 
 /** How a batch normalization was set, and where that is known from. */
 export interface NormSetting {
@@ -38,6 +38,10 @@ export interface Patient extends Examination {
   readonly trained: string | null;
   of(v: VariableEntry | null): Numbers | null;
   byName(name: string): VariableEntry | undefined;
+  /** of a layer, its weight; where it has several, one of them */
+  weightOf(layer: string): VariableEntry | undefined;
+  /** whether the container has it, by name, key or alias */
+  has(name: string): boolean;
   setting(norm: BatchNorm): NormSetting;
 }
 
@@ -64,6 +68,8 @@ export function patientOf(
   const byName = new Map(variables.map((v) => [v.name, v]));
   const of = (v: VariableEntry | null): Numbers | null =>
     v === null ? null : (examined.numbers.get(v.name) ?? null);
+  const weights = new Map(variables.filter((v) => v.role === "weight").map((v) => [v.layer, v]));
+  const keys = new Set(variables.flatMap((v) => [v.key, ...(v.aliases ?? [])]));
   const norms = batchNorms(variables);
   const step = stepOf(variables, of);
   const [inGraph, inConfig] = [graphNorms(graph), kerasNorms(collection.extras.kerasConfig)];
@@ -92,6 +98,8 @@ export function patientOf(
     trained: trainedOf(variables, of, step),
     of,
     byName: (name) => byName.get(name),
+    weightOf: (layer) => weights.get(layer),
+    has: (name) => byName.has(name) || keys.has(name),
     setting,
   };
 }
@@ -110,7 +118,7 @@ function stepOf(
     .filter((v) => v.role === "step" || /(^|\.)num_batches_tracked$/.test(v.name))
     .map((v) => Number(of(v)?.stats.max ?? Number.NaN))
     .filter((n) => n >= 0);
-  return counts.length === 0 ? null : Math.max(...counts);
+  return counts.length === 0 ? null : largest(counts);
 }
 
 /** Whether a tensor is all of one value. */

@@ -63,6 +63,31 @@ export function patternOf(names: readonly string[]): string {
   return escaped.length === 1 ? `^${escaped[0]}$` : `^(${escaped.join("|")})$`;
 }
 
+/** Names in a pattern of a command: more than a shell's line is for. */
+const MOST_NAMES = 200;
+
+/** The command that leaves variables out, and what else goes with it. */
+export function dropCommand(path: string, names: readonly string[], why = ""): string {
+  const more = names.length - MOST_NAMES;
+  const notes = [...(why === "" ? [] : [why]), ...(more > 0 ? [`and ${more} more: --json lists them`] : [])];
+  const command = `varscope edit ${quoted(path)} OUT --drop ${quoted(patternOf(names.slice(0, MOST_NAMES)))}`;
+  return notes.length === 0 ? command : `${command}  # ${notes.join("; ")}`;
+}
+
+/** Largest of numbers, however many; NaN counts for nothing. */
+export const largest = (numbers: Iterable<number>): number => {
+  let most = Number.NEGATIVE_INFINITY;
+  for (const x of numbers) if (x > most) most = x;
+  return most;
+};
+
+/** Smallest of numbers. */
+export const smallest = (numbers: Iterable<number>): number => {
+  let least = Number.POSITIVE_INFINITY;
+  for (const x of numbers) if (x < least) least = x;
+  return least;
+};
+
 /** Items by key, in order. */
 export function groupedBy<T>(items: Iterable<T>, keyOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();

@@ -3,7 +3,7 @@
 import { sameShape } from "../../base/index.ts";
 import type { VariableEntry } from "../../formats/collection/index.ts";
 import { isAll, type Patient } from "./patient.ts";
-import { counted, type Found, listed, patternOf, quoted, type Rule } from "./rule.ts";
+import { counted, dropCommand, type Found, listed, quoted, type Rule } from "./rule.ts";
 
 const TRAINABLE: ReadonlySet<string> = new Set(["weight", "bias", "gamma", "beta"]);
 const owned = (p: Patient, role: string): VariableEntry[] =>
@@ -32,7 +32,10 @@ function* orphans(p: Patient): Generator<Found> {
       : `${lost.length} of ${counted(slots.length, "slot")} without their variable (${listed([...new Set(lost.map((v) => v.of!))])}): the variable was renamed or dropped without them; training goes on with slots of 0`,
     repair: isAlone
       ? `varscope inspect ${quoted(p.path)} --slots`
-      : `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(lost.map((v) => v.name)))}`,
+      : dropCommand(
+          p.path,
+          lost.map((v) => v.name),
+        ),
   };
 }
 
@@ -103,7 +106,10 @@ function* shapes(p: Patient): Generator<Found> {
     variables: odd.map((v) => v.name),
     value: odd.length,
     message: `${counted(odd.length, "slot")} of another shape than the variable (${listed(odd.map((v) => v.name))}): the variable was resized without its slots, and the optimizer cannot be restored`,
-    repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(odd.map((v) => v.name)))}`,
+    repair: dropCommand(
+      p.path,
+      odd.map((v) => v.name),
+    ),
   };
 }
 
@@ -115,7 +121,11 @@ function* trainedStatistics(p: Patient): Generator<Found> {
     variables: names,
     value: names.length,
     message: `${counted(names.length, "moving statistic")} with slots of the optimizer (${listed(names)}): they were among the trainable variables, and weight decay pulls them to 0`,
-    repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(found.map((v) => v.name)))}  # and take them out of trainable_variables`,
+    repair: dropCommand(
+      p.path,
+      found.map((v) => v.name),
+      "and take them out of trainable_variables",
+    ),
   };
 }
 
@@ -149,7 +159,10 @@ function* stale(p: Patient): Generator<Found> {
     value: same.length,
     severity: isStale ? "warning" : "info",
     message: `${same.length} of ${counted(pairs.length, "moving average")} (${listed(same.map((x) => x.shadow.name))}) exactly equal to the variable, although ${p.trained}: ${isStale ? "nothing is averaged (decay 0, or shadows copied from the variables)" : all ? "right after Keras has put the averages into the variables, as it does at the end of fit" : "right where these are frozen"}`,
-    repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(same.map((x) => x.shadow.name)))}`,
+    repair: dropCommand(
+      p.path,
+      same.map((x) => x.shadow.name),
+    ),
   };
 }
 
@@ -171,7 +184,10 @@ function* lostShadows(p: Patient): Generator<Found> {
       : `${counted(lost.length, "moving average")} without their variable (${listed(lost.map((v) => v.name))}): restoring the averages leaves some variables at their own values`,
     repair: isAlone
       ? `varscope edit ${quoted(p.path)} OUT --ema`
-      : `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(lost.map((v) => v.name)))}`,
+      : dropCommand(
+          p.path,
+          lost.map((v) => v.name),
+        ),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import type { BatchNorm } from "../batch-norms.ts";
 import { isAll, type Patient } from "./patient.ts";
-import { counted, type Found, listed, quoted, type Rule, short } from "./rule.ts";
+import { counted, type Found, listed, quoted, type Rule, short, smallest } from "./rule.ts";
 
 /** Whether mean and variance of a layer stand under each other's name: a variance has no negative values, a mean usually has some. */
 export function isSwapped(p: Patient, { mean, variance }: BatchNorm): boolean {
@@ -16,7 +16,7 @@ export function isSwapped(p: Patient, { mean, variance }: BatchNorm): boolean {
 function* meanVariance(p: Patient): Generator<Found> {
   const found = p.norms.filter((n) => isSwapped(p, n));
   if (found.length === 0) return;
-  const least = Math.min(...found.map((n) => Number(p.of(n.variance)!.stats.min)));
+  const least = smallest(found.map((n) => Number(p.of(n.variance)!.stats.min)));
   yield {
     variables: found.flatMap((n) => [n.mean!.name, n.variance!.name]),
     value: least,

@@ -3,7 +3,7 @@
 import { DTYPES, isStatic, sizeOf } from "../../base/index.ts";
 import type { VariableEntry } from "../../formats/collection/index.ts";
 import type { Patient } from "./patient.ts";
-import { counted, type Found, listed, patternOf, quoted, type Rule, short } from "./rule.ts";
+import { counted, dropCommand, type Found, listed, patternOf, quoted, type Rule, short } from "./rule.ts";
 
 /** Roles whose values enter the outputs. */
 const isModel = (v: VariableEntry): boolean => !["slot", "ema", "step", "other"].includes(v.role);
@@ -11,8 +11,8 @@ const isModel = (v: VariableEntry): boolean => !["slot", "ema", "step", "other"]
 function* notFinite(p: Patient): Generator<Found> {
   const bad = p.variables.filter((v) => (p.of(v)?.firstBad ?? -1) >= 0);
   // Masks of attention hold -inf, and are meant to.
-  const masks = bad.filter((v) => v.role === "other" && p.of(v)!.stats.nan === 0);
-  const broken = bad.filter((v) => !masks.includes(v));
+  const isMask = (v: VariableEntry): boolean => v.role === "other" && p.of(v)!.stats.nan === 0;
+  const [masks, broken] = [bad.filter(isMask), bad.filter((v) => !isMask(v))];
   if (broken.length > 0) {
     const [nan, inf] = [sum(broken, (v) => p.of(v)!.stats.nan), sum(broken, (v) => p.of(v)!.stats.inf)];
     const first = broken[0]!;
@@ -23,7 +23,11 @@ function* notFinite(p: Patient): Generator<Found> {
       message: `${counted(nan, "NaN")} and ${inf} infinite in ${counted(broken.length, "tensor")} of ${p.variables.length} (${listed(broken.map((v) => v.name))}; the first in ${first.name} at element ${p.of(first)!.firstBad} of ${p.of(first)!.count}): ${onlySlots ? "the next step of training spreads them" : "whatever they enter becomes NaN"}`,
       repair: onlySlots
         ? `varscope edit ${quoted(p.path)} OUT --drop-slots`
-        : `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(broken.map((v) => v.name)))}  # to initialize them anew; better, go back to an earlier checkpoint`,
+        : dropCommand(
+            p.path,
+            broken.map((v) => v.name),
+            "to initialize them anew; better, go back to an earlier checkpoint",
+          ),
     };
   }
   if (masks.length > 0) {
@@ -80,7 +84,11 @@ function* constant(p: Patient): Generator<Found> {
     value,
     severity: p.trained === null ? "info" : "warning",
     message: `all ${p.of(found[0]!)!.count} weights of ${found[0]!.name} are ${value}${found.length > 1 ? `, and ${found.length - 1} more tensors are constant` : ""}: ${p.trained === null ? "the model is not trained yet" : "the layer was never initialized or never trained, and all its channels are the same"}`,
-    repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(found.map((v) => v.name)))}  # to initialize them anew`,
+    repair: dropCommand(
+      p.path,
+      found.map((v) => v.name),
+      "to initialize them anew",
+    ),
   };
 }
 
@@ -91,7 +99,10 @@ function* empty(p: Patient): Generator<Found> {
     variables: found.map((v) => v.name),
     value: found.length,
     message: `${counted(found.length, "tensor")} without elements (${listed(found.map((v) => v.name))}): a dimension was 0 when the model was built`,
-    repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(found.map((v) => v.name)))}`,
+    repair: dropCommand(
+      p.path,
+      found.map((v) => v.name),
+    ),
   };
 }
 
@@ -117,7 +128,7 @@ function* duplicates(p: Patient): Generator<Found> {
       found.map((names) => names.join(" = ")),
       2,
     )}), ${bytes} bytes in all: tied weights that were saved apart train apart once restored`,
-    repair: `varscope edit ${quoted(p.path)} OUT --drop ${quoted(patternOf(extra))}  # only where the model ties them`,
+    repair: dropCommand(p.path, extra, "only where the model ties them"),
   };
 }
 
