@@ -21,6 +21,7 @@ tf.disable_eager_execution()
 import array_files  # noqa: E402
 import checkpoints_v1  # noqa: E402
 import converted  # noqa: E402
+import objects  # noqa: E402
 import programs  # noqa: E402
 
 sessions = []
@@ -164,6 +165,7 @@ COMMANDS = [
 COMMANDS += array_files.COMMANDS
 COMMANDS += checkpoints_v1.COMMANDS
 COMMANDS += converted.COMMANDS
+COMMANDS += objects.COMMANDS
 
 
 def main():
