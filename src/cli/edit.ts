@@ -213,9 +213,14 @@ function endLines(plan: EditPlan, left: WriteReport["left"], isWritten: boolean,
   );
 }
 
+/** What is not carried that is printed. */
+const MOST_LEFT = 20;
+
 /** What a writer could not carry, one line each. */
-export const leftLines = ({ left }: WriteReport): string[] =>
-  left.map(({ what, why }) => `not carried: ${what}; ${why}`);
+export const leftLines = ({ left }: WriteReport): string[] => [
+  ...left.slice(0, MOST_LEFT).map(({ what, why }) => `not carried: ${what}; ${why}`),
+  ...(left.length > MOST_LEFT ? [`and ${formatCount(left.length - MOST_LEFT)} more; --json lists all`] : []),
+];
 
 interface Done {
   readonly pathIn: string;

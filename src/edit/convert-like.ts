@@ -48,10 +48,18 @@ export async function planLike(
     else if (pair === undefined) variables.push(own(template, v));
     else variables.push({ ...own(template, v), ...(await valuesFor(from, pair, signal)) });
   }
+  const trained = template.variables.find((v) => v.role === "slot" && v.optimizer !== undefined)?.optimizer;
   for (const { name } of matching.onlyInA)
-    left.push({ what: name, why: `${template.path} has no variable for it` });
+    left.push({ what: name, why: whyLeft(from.find(name), trained, template.path) });
   const kept = lacking.filter((v) => !powers.has(v.name)).map((v) => v.name);
   return { contents: { variables, extras: template.extras }, left, pairs: matching.pairs, kept };
+}
+
+/** @param trained - the template's optimizer */
+function whyLeft(v: VariableEntry, trained: string | undefined, at: string): string {
+  const isOther =
+    v.role === "slot" && trained !== undefined && optimizerFamily(trained) !== optimizerFamily(v.optimizer);
+  return isOther ? `${at} was trained with ${trained}` : `${at} has no variable for it`;
 }
 
 /** Slots, averages, counters, rates: a model works without. */

@@ -114,3 +114,17 @@ describe("without a template", () => {
     expect(planConvert(keras, "keras-weights").contents.variables[0]).toHaveProperty("key");
   });
 });
+
+test("state of another optimizer is not carried, and the reason is told", async () => {
+  const [from, to] = [await opened("tf1"), await opened("new.keras")];
+  const sgd = {
+    ...to,
+    variables: to.variables
+      .filter((v) => v.slot !== "v")
+      .map((v) => (v.role === "slot" ? { ...v, optimizer: "SGD", slot: "momentum" } : v)),
+  };
+  const { left, kept } = await planLike(from, sgd);
+  const reason = left.find((l) => l.what === "conv2d/kernel/Adam")!.why;
+  expect(reason).toMatch(/new\.keras was trained with SGD$/);
+  expect(kept).toContain("adam_1/sequential_1_conv2d_kernel_momentum");
+});

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { runCli } from "../../src/cli/program.ts";
 import type { TensorFlow } from "./tensorflow.ts";
 
@@ -39,10 +39,11 @@ export function convertSuite(tf: TensorFlow | null, folder: string): void {
   const keras = (path: string, kind = "file") =>
     tf!.ask<Outputs>("keras_outputs", { path, x: values.x, kind });
   describe.skipIf(tf === null)("converted files", () => {
+    beforeAll(() => mkdir(at, { recursive: true }));
+
     test.each(["new.keras", "named.keras"])(
       "TensorFlow 1 -> %s: Keras predicts what TensorFlow did",
       async (like) => {
-        await mkdir(at, { recursive: true });
         const out = join(at, `tf1-${like}`);
         await convert(golden("tf1"), out, "--like", golden(like));
         const found = await keras(out);
