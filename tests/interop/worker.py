@@ -21,7 +21,9 @@ tf.disable_eager_execution()
 import array_files  # noqa: E402
 import checkpoints_v1  # noqa: E402
 import converted  # noqa: E402
+import keras_file  # noqa: E402
 import objects  # noqa: E402
+import partitioned  # noqa: E402
 import programs  # noqa: E402
 
 sessions = []
@@ -166,6 +168,8 @@ COMMANDS += array_files.COMMANDS
 COMMANDS += checkpoints_v1.COMMANDS
 COMMANDS += converted.COMMANDS
 COMMANDS += objects.COMMANDS
+COMMANDS += partitioned.COMMANDS
+COMMANDS += keras_file.COMMANDS
 
 
 def main():
