@@ -131,6 +131,28 @@ export function loadHdf5(): Promise<Hdf5> {
   return loaded;
 }
 
+/** Memory of the library, at most: a file that claims more is damaged, and cleaning up after it takes time. */
+const MOST_MEMORY_BYTES = 512 << 20;
+
+/** Puts a bound on the library's memory, which it does not show: it is met while it grows. */
+function boundMemory(module: H5Calls): void {
+  const { prototype } = WebAssembly.Memory;
+  const { grow } = prototype;
+  let memory: WebAssembly.Memory | undefined;
+  prototype.grow = function (this: WebAssembly.Memory, pages: number) {
+    memory = this;
+    return grow.call(this, pages);
+  };
+  module._free(module._malloc(module.HEAPU8.length));
+  prototype.grow = grow;
+  if (memory === undefined) return;
+  memory.grow = function (this: WebAssembly.Memory, pages: number) {
+    const bytes = this.buffer.byteLength + pages * 65_536;
+    if (bytes > MOST_MEMORY_BYTES) throw new RangeError(`${bytes} bytes of memory`);
+    return grow.call(this, pages);
+  };
+}
+
 /** Text that the library writes about one failure, at most. */
 const SAID_CHARS = 16_384;
 
@@ -147,6 +169,7 @@ function libraryOf(module: Module): Hdf5 {
   for (const name of FS.readdir("/dev"))
     if (name !== "." && name !== ".." && name !== "shm") FS.unlink(`/dev/${name}`);
   const outside = forbidOthers(module);
+  boundMemory(module);
   const beginning = usedPart(module.HEAPU8);
   let generation = 0;
   let mounted = 0;
