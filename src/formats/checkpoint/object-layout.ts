@@ -85,7 +85,7 @@ export const addList = (draft: Draft, items: readonly number[]): number =>
 /**
  * An object-based checkpoint with its graph changed by `change`: the same values under new keys.
  *
- * @throws VarscopeError INVALID_ARGUMENT - no object-based checkpoint
+ * @throws VarscopeError INVALID_ARGUMENT - no object-based checkpoint; DATA_LOSS - its graph is damaged
  */
 export function relaid(from: VariableCollection, change: (draft: Draft, graph: ObjectGraph) => void): Relaid {
   if (from.extras.objectGraph === undefined) {
@@ -95,6 +95,8 @@ export function relaid(from: VariableCollection, change: (draft: Draft, graph: O
     });
   }
   const graph = readObjectGraph(from.extras.objectGraph, from.path);
+  if (graph.nodes.length === 0)
+    throw new VarscopeError("DATA_LOSS", "the object graph is empty", { at: from.path });
   const draft: Draft = {
     nodes: graph.nodes.map((node) => clone(TrackableObjectGraph_TrackableObjectSchema, node)),
     facts: optimizerFacts(graph),

@@ -305,6 +305,12 @@ describe("broken and hostile graphs", () => {
     }
   };
 
+  test("a graph without a root names by keys, and has no layout", () => {
+    const c = viewed([], ["k"]);
+    expect(c.variables[0]!.name).toBe("k");
+    expect(() => toKeras3Layout(c)).toThrow("[DATA_LOSS] m: the object graph is empty");
+  });
+
   test("cycles are legal", () => {
     const c = viewed(
       [
