@@ -103,6 +103,39 @@ test("names that a template does not tell are given", async () => {
   expect(await apart(golden("tf1"), at("renamed"))).toEqual([]);
 });
 
+test("weights of a checkpoint go into a frozen graph", async () => {
+  const cliGoldens = join(GOLDENS, "..", "cli");
+  const prefix = join(cliGoldens, "resource-50");
+  const frozen = await cli(
+    "freeze",
+    join(cliGoldens, "resource.meta"),
+    "--checkpoint",
+    prefix,
+    "--outputs",
+    "probabilities",
+    "-o",
+    at("f.pb"),
+  );
+  expect(frozen.code).toBe(0);
+  await json("edit", prefix, at("later"), "--reverse", "dense/kernel:0", "--drop-slots");
+  const { left, kept } = await json("convert", at("later"), at("f2.pb"), "--like", at("f.pb"));
+  expect(left.map((l: { what: string }) => l.what)).toEqual(["global_step"]);
+  expect(kept).toEqual([]);
+  expect(await apart(at("later"), at("f2.pb"))).toEqual(["global_step"]);
+  const graph = await json("inspect", at("f2.pb"));
+  expect(graph.graph.ops).toEqual((await json("inspect", at("f.pb"))).graph.ops);
+});
+
+test("averages of .keras files are .keras files", async () => {
+  const twice = await json("average", at("mean.keras"), golden("same.keras"), golden("same.keras"));
+  expect(twice).toMatchObject({
+    format: "keras-v3",
+    left: [],
+    fromLast: ["adam/iteration", "adam/learning_rate"],
+  });
+  expect(await apart(golden("same.keras"), at("mean.keras"))).toEqual([]);
+});
+
 describe("edit of Keras's files", () => {
   test("a layer's name goes to its label; a variable's word cannot change, and is named", async () => {
     const { left } = await json(
