@@ -60,7 +60,7 @@ function Differences({ inspector, state, report, pattern }: CompareProps & { rea
   }, [report, sort, kind, pattern]);
   const { selection } = state;
   const active = rows.findIndex((r) => selection?.kind === "variable" && selection.name === r.name);
-  const largest = rows.reduce((most, r) => Math.max(most, Number.isFinite(r.maxAbs) ? r.maxAbs! : 0), 0);
+  const width = useMemo(() => widths(rows), [rows]);
   return (
     <section class="compare" aria-label="Comparison">
       <Counts report={report} kind={kind} onKind={setKind} />
@@ -82,7 +82,7 @@ function Differences({ inspector, state, report, pattern }: CompareProps & { rea
             <DifferenceRow
               key={`${rows[i]!.kind} ${rows[i]!.name}`}
               row={rows[i]!}
-              largest={largest}
+              width={width(rows[i]!)}
               isActive={i === active}
               onChoose={() => choose(inspector, rows[i]!)}
             />
@@ -163,14 +163,14 @@ function Head({ sort, onSort }: { readonly sort: ComparisonSort; onSort(sort: Co
 
 interface RowProps {
   readonly row: ComparisonRow;
-  readonly largest: number;
+  /** of its bar, 0 to 1 */
+  readonly width: number;
   readonly isActive: boolean;
   onChoose(): void;
 }
 
-function DifferenceRow({ row, largest, isActive, onChoose }: RowProps) {
+function DifferenceRow({ row, width, isActive, onChoose }: RowProps) {
   const { kind, name, nameInB, what, maxAbs, maxRel, part } = row;
-  const width = maxAbs === null || largest === 0 ? 0 : Number.isFinite(maxAbs) ? maxAbs / largest : 1;
   return (
     <GridRow class={`difference ${kind}`} isActive={isActive} onChoose={onChoose}>
       <Cell class="name" title={nameInB === undefined ? name : `${name} → ${nameInB}`}>
@@ -187,6 +187,18 @@ function DifferenceRow({ row, largest, isActive, onChoose }: RowProps) {
       <Cell class="num">{maxRel === null ? "" : number(maxRel)}</Cell>
     </GridRow>
   );
+}
+
+/** Bars are logarithms, since differences are of all sizes: the least has a twentieth of the largest. */
+function widths(rows: readonly ComparisonRow[]): (row: ComparisonRow) => number {
+  const sizes = rows.map((r) => r.maxAbs ?? 0).filter((x) => x > 0 && Number.isFinite(x));
+  const low = sizes.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const high = sizes.reduce((a, b) => Math.max(a, b), 0);
+  const range = Math.log(high / low) || 1;
+  return ({ maxAbs }) => {
+    if (maxAbs === null || maxAbs === 0) return 0;
+    return Number.isFinite(maxAbs) ? 0.05 + 0.95 * (high === low ? 1 : Math.log(maxAbs / low) / range) : 1;
+  };
 }
 
 /** 100 % only where it is all, 0 % only where it is none. */

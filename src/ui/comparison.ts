@@ -9,7 +9,7 @@ export interface ComparisonRow {
   readonly name: string;
   /** in B, where it is another */
   readonly nameInB?: string;
-  /** what differs beside values: dtypes, shapes */
+  /** what differs beside values, dtypes and shapes; else the shape */
   readonly what: string;
   /** null where values cannot be compared, or are texts */
   readonly maxAbs: number | null;
@@ -58,7 +58,7 @@ function rowOf({
     kind: isShape ? "shape" : "changed",
     name,
     ...(nameInB === undefined ? {} : { nameInB }),
-    what: what.join(", "),
+    what: what.length > 0 ? what.join(", ") : formatShape(shape[0]),
     maxAbs,
     maxRel,
     part,
