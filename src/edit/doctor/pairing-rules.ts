@@ -18,6 +18,9 @@ interface Restoring {
   readonly near: readonly string[];
 }
 
+/** Layers of more variables than this are matched by their names alone: comparing how they are made takes time that grows with its square. */
+const MOST_COMPARED = 5000;
+
 const asked = new WeakMap<Patient, Restoring>();
 
 function restoringOf(p: Patient): Restoring {
@@ -31,9 +34,12 @@ function restoringOf(p: Patient): Restoring {
 function restoring(p: Patient): Restoring {
   const { wanted } = p;
   const lost = wanted.filter((v) => !p.has(v.name));
+  if (lost.length === 0) return { wanted, lost, renames: new Map(), reshaped: [], near: [] };
   const known = new Set(wanted.map((v) => v.name));
   const spare = p.variables.filter((v) => !known.has(v.name));
-  const { pairs, onlyInB, renames } = matchVariables(spare, lost, { structure: true });
+  const { pairs, onlyInB, renames } = matchVariables(spare, lost, {
+    structure: spare.length <= MOST_COMPARED,
+  });
   const all = new Map<string, string>(pairs.map((pair) => [pair.a.name, pair.b.name]));
   for (const [from, to] of Object.entries(renames)) all.set(from, to);
   const shapes = new Map(lost.map((v) => [v.name, v.shape]));
