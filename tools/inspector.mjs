@@ -2,9 +2,9 @@
  * Builds the inspector's page into dist/inspector/: index.html, inspector.css, inspector.js (the page, with its worker inside), hdf5.js
  * (the HDF5 library, which loads with the first .h5). The same sources give the same bytes.
  *
- *   node tools/inspector.mjs
+ *   node tools/inspector.mjs [--quiet]
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -84,11 +84,19 @@ async function styles() {
   return (await esbuild.transform(both, { loader: "css", minify: true })).code;
 }
 
+/** In one step, and not where it stands already: somebody may be reading it. */
+function writeNew(file, text) {
+  if (existsSync(file) && readFileSync(file, "utf8") === text) return;
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, text);
+  renameSync(temporary, file);
+}
+
 /** Writes the page. */
 export async function buildInspector(out = OUT) {
   const files = Object.entries(await inspectorFiles());
   mkdirSync(out, { recursive: true });
-  for (const [name, text] of files) writeFileSync(join(out, name), text);
+  for (const [name, text] of files) writeNew(join(out, name), text);
   return files.map(([name, text]) => ({
     name,
     bytes: Buffer.byteLength(text),
@@ -98,6 +106,7 @@ export async function buildInspector(out = OUT) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const kib = (bytes) => `${(bytes / 1024).toFixed(bytes < 10240 ? 1 : 0)} KiB`;
-  for (const { name, bytes, packed } of await buildInspector())
+  const built = await buildInspector();
+  for (const { name, bytes, packed } of process.argv.includes("--quiet") ? [] : built)
     console.log(`dist/inspector/${name}  ${kib(bytes)}, ${kib(packed)} in gzip`);
 }

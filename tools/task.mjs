@@ -35,7 +35,7 @@ function build() {
   const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
   node(tsc, ["-p", "tsconfig.build.json"]);
   node(tsc, ["-p", "tsconfig.examples.json"]);
-  node(join("tools", "inspector.mjs"));
+  node(join("tools", "inspector.mjs"), ["--quiet"]);
 }
 
 /** Runs the tests and ends with the plain line `N passed, N failed`. */

@@ -77,9 +77,13 @@ function Sides({
   return (
     <>
       {isCompared && a !== undefined && <h3 class="side">A</h3>}
-      {a !== undefined && <VariableDetail inspector={inspector} side="a" entry={a} key={`a:${a.name}`} />}
+      {a !== undefined && (
+        <VariableDetail inspector={inspector} side="a" entry={a} isBrief={isCompared} key={`a:${a.name}`} />
+      )}
       {b !== undefined && <h3 class="side">B</h3>}
-      {b !== undefined && <VariableDetail inspector={inspector} side="b" entry={b} key={`b:${b.name}`} />}
+      {b !== undefined && (
+        <VariableDetail inspector={inspector} side="b" entry={b} isBrief key={`b:${b.name}`} />
+      )}
     </>
   );
 }
@@ -101,22 +105,22 @@ function useDetail(inspector: Inspector, side: Side, name: string): Asked {
   return asked;
 }
 
-function VariableDetail({
-  inspector,
-  side,
-  entry,
-}: {
+interface VariableProps {
   readonly inspector: Inspector;
   readonly side: Side;
   readonly entry: VariableEntry;
-}) {
+  /** numbers and pictures alone */
+  readonly isBrief: boolean;
+}
+
+function VariableDetail({ inspector, side, entry, isBrief }: VariableProps) {
   const asked = useDetail(inspector, side, entry.name);
   return (
     <section class="variable">
-      <Facts inspector={inspector} entry={entry} />
+      {!isBrief && <Facts inspector={inspector} entry={entry} />}
       {asked === null && <p class="wait">Reading…</p>}
       {asked !== null && "error" in asked && <p class="error">{asked.error}</p>}
-      {asked !== null && "value" in asked && <Values detail={asked.value} />}
+      {asked !== null && "value" in asked && <Values detail={asked.value} isBrief={isBrief} />}
     </section>
   );
 }
@@ -158,7 +162,9 @@ function Facts({ inspector, entry: v }: { readonly inspector: Inspector; readonl
   );
 }
 
-function Values({ detail: { stats, text, isWhole, picture } }: { readonly detail: Detail }) {
+function Values({ detail, isBrief }: { readonly detail: Detail; readonly isBrief: boolean }) {
+  const { stats, text, isWhole, picture } = detail;
+  const hasText = !isBrief || picture === null;
   return (
     <>
       {stats !== null && <Statistics stats={stats} />}
@@ -166,8 +172,8 @@ function Values({ detail: { stats, text, isWhole, picture } }: { readonly detail
         <HistogramChart histogram={stats.histogram} />
       )}
       {picture !== null && <PictureChart picture={picture} />}
-      <h3>{isWhole ? "Values" : "First values"}</h3>
-      <pre class="values">{text}</pre>
+      {hasText && <h3>{isWhole ? "Values" : "First values"}</h3>}
+      {hasText && <pre class="values">{text}</pre>}
     </>
   );
 }
