@@ -15,6 +15,7 @@ import {
   type TensorSliceProto,
 } from "../../proto/index.ts";
 import { compareBytes, readTable, type TableEntry, writeTable } from "../../wire/index.ts";
+import { readPlainEntry } from "./plain-entry.ts";
 import { formatSliceSpec, sliceKey, sliceShape, type TensorSlice } from "./slice.ts";
 
 /** Where the values of a tensor, or of a part of one, lie. */
@@ -85,40 +86,56 @@ export function readRecords(
   const parts = new Map<string, TableEntry>(); // by the key's bytes
   const entries: IndexEntry[] = [];
   const partitioned: [IndexEntry, BundleEntryProto][] = [];
-  const guarded = (name: string, read: () => void): void => {
-    try {
-      read();
-    } catch (e) {
-      failed(name, e);
-    }
-  };
   for (const record of records) {
     // Keys of parts begin with a zero byte and sort before all names.
     if (record.key[0] === 0) {
       parts.set(keyText(record.key), record);
       continue;
     }
-    guarded(nameOfKey(record.key), () => {
+    try {
       const name = readName(record.key, file);
+      const plain = plainEntry(name, record.value, shards, file);
+      if (plain !== null) {
+        entries.push(plain);
+        continue;
+      }
       const at = `${file}: ${name}`;
       const proto = parsed(BundleEntryProtoSchema, record.value, at);
       const entry = readEntry(name, proto, at, shards);
       if (proto.slices.length > 0) partitioned.push([entry, proto]);
       entries.push(entry);
-    });
+    } catch (e) {
+      failed(nameOfKey(record.key), e);
+    }
   }
   if (partitioned.length === 0) return { shards, entries };
   const joined = new Map<IndexEntry, IndexEntry | null>();
   for (const [entry, { slices }] of partitioned) {
     joined.set(entry, null);
-    guarded(entry.name, () =>
-      joined.set(entry, withParts(entry, slices, parts, shards, `${file}: ${entry.name}`)),
-    );
+    try {
+      joined.set(entry, withParts(entry, slices, parts, shards, `${file}: ${entry.name}`));
+    } catch (e) {
+      failed(entry.name, e);
+    }
   }
   return {
     shards,
     entries: entries.flatMap((entry) => (joined.has(entry) ? (joined.get(entry) ?? []) : entry)),
   };
+}
+
+/** The entry of a whole tensor, if nothing about its record is unusual. */
+function plainEntry(name: string, record: Uint8Array, shards: number, file: string): IndexEntry | null {
+  const plain = readPlainEntry(record);
+  if (plain === null || plain.shard >= shards) return null;
+  const { shape, shard, offset, bytes, crc } = plain;
+  const dtype = dtypeFromCode(plain.dtype, `${file}: ${name}`);
+  const width = DTYPES[dtype].bytes;
+  const count = shape.includes(0) ? 0 : shape.reduce((product, dim) => product * dim, 1);
+  const fits = width > 0 ? bytes === count * width : dtype === "string" && count <= bytes;
+  return fits && Number.isSafeInteger(count)
+    ? { name, dtype, shape, shard, offset, bytes, crc, parts: [] }
+    : null;
 }
 
 /** A key as text, whatever is in it; of a part, the name of its tensor. */

@@ -85,13 +85,12 @@ function prepared(drafts: Drafts, item: Item): (stored: Stored) => void {
     throw new VarscopeError("INVALID_ARGUMENT", `a ${dtype} tensor has no values to save`, { at: name });
   }
   const old = drafts.get(name);
-  const twice = new VarscopeError("INVALID_ARGUMENT", `Adding duplicate key: ${name}`);
   if (part !== undefined) needShape(item, part);
   if (part === undefined || isWhole(part.fullShape, part.slice)) {
-    if (old !== undefined) throw twice;
+    if (old !== undefined) throw twice(name);
     return (stored) => drafts.set(name, { name, dtype, shape, ...stored, parts: [] });
   }
-  if (old !== undefined) needPartOf(old, dtype, part.fullShape, part.slice, twice);
+  if (old !== undefined) needPartOf(old, dtype, part.fullShape, part.slice);
   const none = { shard: 0, offset: 0, bytes: 0, crc: 0 };
   const parent = old ?? { name, dtype, shape: part.fullShape, ...none, parts: [] };
   drafts.set(name, parent);
@@ -101,6 +100,9 @@ function prepared(drafts: Drafts, item: Item): (stored: Stored) => void {
 /** Whether tensors of a dtype can be saved: all but resources and variants. */
 export const hasValues = (dtype: DType): boolean => dtype === "string" || DTYPES[dtype].bytes > 0;
 
+const twice = (name: string): VarscopeError =>
+  new VarscopeError("INVALID_ARGUMENT", `Adding duplicate key: ${name}`);
+
 function needShape({ name, shape: found }: Item, spec: SliceSpec): void {
   const want = sliceShape(spec.fullShape, spec.slice);
   if (sameShape(found, want)) return;
@@ -108,14 +110,8 @@ function needShape({ name, shape: found }: Item, spec: SliceSpec): void {
   throw new VarscopeError("INVALID_ARGUMENT", what, { at: name });
 }
 
-function needPartOf(
-  old: Draft,
-  dtype: DType,
-  fullShape: readonly number[],
-  slice: TensorSlice,
-  twice: VarscopeError,
-): void {
-  if (old.parts.length === 0) throw twice;
+function needPartOf(old: Draft, dtype: DType, fullShape: readonly number[], slice: TensorSlice): void {
+  if (old.parts.length === 0) throw twice(old.name);
   if (old.dtype !== dtype || !sameShape(old.shape, fullShape)) {
     throw new VarscopeError(
       "INVALID_ARGUMENT",
@@ -124,5 +120,5 @@ function needPartOf(
     );
   }
   const spec = (s: TensorSlice): string => formatSliceSpec({ fullShape, slice: s });
-  if (old.parts.some((part) => spec(part.slice) === spec(slice))) throw twice;
+  if (old.parts.some((part) => spec(part.slice) === spec(slice))) throw twice(old.name);
 }
