@@ -119,7 +119,7 @@ function listAll({ variables, extras = {} }: Contents, root: string, model: Mode
     groups.set(path, group);
     return group;
   };
-  for (const layer of layers) groupOf(below(layer), layer);
+  for (const layer of [...layers, TOP]) groupOf(below(layer), layer);
   for (const variable of variables) {
     const { path, layer, name } = placeOf(variable, root, layers, model);
     groupOf(layer === undefined ? path : below(layer), layer).weights.push({ variable, name });
