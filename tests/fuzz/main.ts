@@ -44,7 +44,9 @@ function jobsOf(): Job[] {
     });
 }
 
-const jobs = jobsOf();
+/** Kinds in turns, so that a run that is ended early has met them all. */
+const turnOf = ({ kind, from }: Job): number => from / (values.mutants === undefined ? MUTANTS[kind] : 1);
+const jobs = jobsOf().sort((a, b) => turnOf(a) - turnOf(b));
 const total = new Map<Kind, Report>(
   jobs.map(({ kind }) => [
     kind,
@@ -172,6 +174,10 @@ async function save(kind: Kind, index: number): Promise<void> {
 mkdirSync(RUNS, { recursive: true });
 if (values.index !== undefined) for (const kind of kinds) await save(kind, Number(values.index));
 const started = performance.now();
+process.once("SIGINT", () => {
+  print((performance.now() - started) / 1000); // what there is so far
+  process.exit(130);
+});
 const workers = values.workers === undefined ? Math.min(4, availableParallelism()) : Number(values.workers);
 await Promise.all(Array.from({ length: workers }, (_, n) => runWorker(n)));
 process.exitCode = print((performance.now() - started) / 1000) > 0 ? 1 : 0;

@@ -5,19 +5,19 @@ import type { Kind } from "./corpus.ts";
 /** Mutants of a full run. HDF5 runs in WebAssembly and takes some ms a file, so it gets fewer. */
 export const MUTANTS: Readonly<Record<Kind, number>> = {
   "checkpoint-v1": 26_000,
-  "checkpoint-v1-snappy": 12_000,
+  "checkpoint-v1-snappy": 14_000,
   "checkpoint-v2": 40_000,
   "checkpoint-object": 16_000,
-  "state-file": 12_000,
-  "saved-model": 8_000,
-  "graph-def": 20_000,
+  "state-file": 18_000,
+  "saved-model": 6_000,
+  "graph-def": 18_000,
   "graph-def-text": 8_000,
-  "meta-graph": 6_000,
-  "keras-v3": 4_000,
-  "keras-weights": 4_000,
-  "keras-h5": 4_000,
+  "meta-graph": 5_000,
+  "keras-v3": 2_500,
+  "keras-weights": 2_500,
+  "keras-h5": 2_500,
   npz: 26_000,
-  safetensors: 24_000,
+  safetensors: 32_000,
 };
 
 /** Of one mutant. */
