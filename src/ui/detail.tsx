@@ -1,7 +1,7 @@
 /** @file One variable, or one layer, looked at closely. Start at `DetailPane`. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { Stats } from "../edit/stats.ts";
+import { hasStats, type Stats } from "../edit/stats.ts";
 import type { VariableEntry } from "../formats/collection/index.ts";
 import { HistogramChart, Line, PictureChart } from "./charts.tsx";
 import type { Detail, Side } from "./protocol.ts";
@@ -78,11 +78,18 @@ function Sides({
     <>
       {isCompared && a !== undefined && <h3 class="side">A</h3>}
       {a !== undefined && (
-        <VariableDetail inspector={inspector} side="a" entry={a} isBrief={isCompared} key={`a:${a.name}`} />
+        <VariableDetail
+          inspector={inspector}
+          state={state}
+          side="a"
+          entry={a}
+          isBrief={isCompared}
+          key={`a:${a.name}`}
+        />
       )}
       {b !== undefined && <h3 class="side">B</h3>}
       {b !== undefined && (
-        <VariableDetail inspector={inspector} side="b" entry={b} isBrief key={`b:${b.name}`} />
+        <VariableDetail inspector={inspector} state={state} side="b" entry={b} isBrief key={`b:${b.name}`} />
       )}
     </>
   );
@@ -107,20 +114,29 @@ function useDetail(inspector: Inspector, side: Side, name: string): Asked {
 
 interface VariableProps {
   readonly inspector: Inspector;
+  readonly state: State;
   readonly side: Side;
   readonly entry: VariableEntry;
   /** numbers and pictures alone */
   readonly isBrief: boolean;
 }
 
-function VariableDetail({ inspector, side, entry, isBrief }: VariableProps) {
+function VariableDetail({ inspector, state, side, entry, isBrief }: VariableProps) {
   const asked = useDetail(inspector, side, entry.name);
   return (
     <section class="variable">
       {!isBrief && <Facts inspector={inspector} entry={entry} />}
       {asked === null && <p class="wait">Reading…</p>}
       {asked !== null && "error" in asked && <p class="error">{asked.error}</p>}
-      {asked !== null && "value" in asked && <Values detail={asked.value} isBrief={isBrief} />}
+      {asked !== null && "value" in asked && (
+        <Values detail={asked.value} known={state[side].numbers.get(entry.name)} isBrief={isBrief}>
+          {!asked.value.isWhole && state[side].stats.state !== "running" && hasStats(entry.dtype) && (
+            <button type="button" onClick={() => void inspector.readNumbers(side, entry.name)}>
+              Statistics {bytes(entry.bytes)}
+            </button>
+          )}
+        </Values>
+      )}
     </section>
   );
 }
@@ -162,12 +178,22 @@ function Facts({ inspector, entry: v }: { readonly inspector: Inspector; readonl
   );
 }
 
-function Values({ detail, isBrief }: { readonly detail: Detail; readonly isBrief: boolean }) {
-  const { stats, text, isWhole, picture } = detail;
+interface ValuesProps {
+  readonly detail: Detail;
+  /** statistics that were read before */
+  readonly known: Stats | null | undefined;
+  readonly isBrief: boolean;
+  /** stands where statistics would */
+  readonly children: preact.ComponentChildren;
+}
+
+function Values({ detail, known, isBrief, children }: ValuesProps) {
+  const { text, isWhole, picture } = detail;
+  const stats = detail.stats ?? known ?? null;
   const hasText = !isBrief || picture === null;
   return (
     <>
-      {stats !== null && <Statistics stats={stats} />}
+      {stats === null ? children : <Statistics stats={stats} />}
       {stats?.histogram && stats.histogram.counts.length > 1 && (
         <HistogramChart histogram={stats.histogram} />
       )}

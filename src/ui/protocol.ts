@@ -61,7 +61,7 @@ export interface Picture {
 /** What is known of one tensor once it was read. */
 export interface Detail {
   readonly name: string;
-  /** null for strings */
+  /** null for strings, and where only a part was read */
   readonly stats: Stats | null;
   /** as numpy prints it; of a large tensor its first values */
   readonly text: string;

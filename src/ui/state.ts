@@ -107,10 +107,12 @@ export function makeInspector(reader: Reader) {
     set({ [side]: NOTHING, comparison: IDLE, selection: null, tab: "variables" });
   }
 
-  async function readNumbers(side: Side): Promise<void> {
+  /** Statistics of all variables, or of one. */
+  async function readNumbers(side: Side, only?: string): Promise<void> {
     const { opened } = state[side];
     if (opened.state !== "done" || state[side].stats.state === "running") return;
-    const names = opened.value.variables.map((v) => v.name).filter((name) => !state[side].numbers.has(name));
+    const all = only === undefined ? opened.value.variables.map((v) => v.name) : [only];
+    const names = all.filter((name) => !state[side].numbers.has(name));
     const epoch = epochs[side];
     const asked = reader.ask({ do: "stats", side, names }, (progress) => {
       if (epoch !== epochs[side]) return;
@@ -145,7 +147,7 @@ export function makeInspector(reader: Reader) {
     if (details.size > 64) details.delete(details.keys().next().value!);
     const epoch = epochs[side];
     return asked.result.then((found) => {
-      if (epoch === epochs[side] && !state[side].numbers.has(name))
+      if (epoch === epochs[side] && found.isWhole && !state[side].numbers.has(name))
         setSide(side, { numbers: new Map([...state[side].numbers, [name, found.stats]]) });
       return found;
     });

@@ -327,6 +327,13 @@ describe.skipIf(chromium === undefined)("the inspector", () => {
       `of 64 MiB behind an address ${server.sent.bytes} bytes were read, in ${server.sent.requests} requests`,
     );
     expect(server.sent.bytes).toBeLessThan(1_500_000);
+    // Of a large tensor the part that is shown; all of it only when asked.
+    await page.locator(".row", { hasText: "kernel" }).click();
+    await page.locator(".detail canvas").waitFor();
+    expect(server.sent.bytes).toBeLessThan(3_500_000);
+    await page.locator(".detail").getByRole("button", { name: "Statistics 64 MiB" }).click();
+    await page.locator("[data-stat=zeros]").waitFor();
+    expect(await page.locator("[data-stat=zeros]").getAttribute("title")).toBe(String(rows * columns));
     expect(errors).toEqual([]);
     expect(
       requests.filter((r) => r.startsWith("http")).every((r) => r === `${server.url}model.safetensors`),
