@@ -174,12 +174,14 @@ function libraryOf(module: Module): Hdf5 {
   let generation = 0;
   let mounted = 0;
   let made = 0;
+  let hasFailed = false;
 
   const restore = (): void => {
     for (const stream of FS.streams.slice(3)) if (stream) FS.close(stream);
     module.HEAPU8.fill(0, beginning.length);
     module.HEAPU8.set(beginning);
     generation++;
+    hasFailed = false;
   };
   return {
     calls: module,
@@ -198,13 +200,14 @@ function libraryOf(module: Module): Hdf5 {
     unmount: (mount) => {
       outside.allowed.delete(mount.path);
       FS.unlink(mount.path);
-      if (--mounted === 0) restore(); // what failed operations left behind goes with it
+      if (--mounted === 0 && hasFailed) restore(); // what failed operations left behind
     },
     run: (mount, work) => {
       said = "";
       outside.asked = undefined;
       mount.readBytes = 0;
       const { value, error } = onCleanStack(module, () => work(module));
+      hasFailed ||= error !== undefined && !mount.pages.missing(); // one that waits for a page left nothing behind
       if (outside.asked !== undefined) throw escaped(outside.asked);
       if (error === undefined) return value as never;
       if (isBroken(error.cause)) restore();
