@@ -6,7 +6,7 @@ import type { Streams } from "./terminal.ts";
 
 const CONTAINER = "checkpoint, SavedModel, graph, .keras, .h5, .npz or .safetensors";
 const FORMATS =
-  "checkpoint-v1 checkpoint-v2 checkpoint-object keras-v3 keras-weights keras-h5 npz safetensors graph-def";
+  "checkpoint-v1 checkpoint-v2 checkpoint-object keras-v3 keras-weights keras-h5 npz safetensors graph-def saved-model";
 
 /** `varscope diff A B`. */
 export function addDiff(program: Command, streams: Streams, outcome: Outcome): void {

@@ -41,8 +41,9 @@ const CARRIES: Readonly<Record<keyof Extras, readonly Format[]>> = {
   kerasMetadata: ["keras-v3"],
   kerasAssets: ["keras-v3"],
   kerasAttributes: FORMATS, // lists of what is there; another format does without
-  objectGraph: ["checkpoint-object"],
+  objectGraph: ["checkpoint-object", "saved-model"],
   graphFile: ["graph-def"],
+  savedModel: FORMATS, // told as its graph
 };
 
 const WORDS: Readonly<Record<keyof Extras, string>> = {
@@ -54,6 +55,7 @@ const WORDS: Readonly<Record<keyof Extras, string>> = {
   kerasAttributes: "Keras's lists of layers",
   objectGraph: "the object graph",
   graphFile: "the graph",
+  savedModel: "graph and signatures",
 };
 
 /** The same variables for a container of another format, with what has no place there. */
@@ -91,7 +93,8 @@ function leftOf(from: Format, extras: Extras, to: WritableFormat): Left[] {
     .filter((extra) => extras[extra] !== undefined && !CARRIES[extra].includes(to))
     .map((extra) => ({ what: WORDS[extra], why: `${to} has no place for it` }));
   const isGraph = from === "saved-model" || from === "meta-graph" || from === "graph-def";
-  if (isGraph && to !== "graph-def" && extras.graphFile === undefined)
+  const isKept = to === "saved-model" ? extras.savedModel !== undefined : to === "graph-def";
+  if (isGraph && !isKept && extras.graphFile === undefined)
     left.push({ what: "graph and signatures", why: `${to} has no place for them` });
   return left;
 }

@@ -6,6 +6,17 @@ export { type AverageOptions, type AveragePlan, planAverage } from "./average.ts
 export { type ConvertPlan, planConvert } from "./convert.ts";
 export { type LikeOptions, planLike } from "./convert-like.ts";
 export { type Difference, type DiffOptions, type DiffReport, diffModels } from "./diff.ts";
+export {
+  type DiagnoseOptions,
+  type DiagnosePathOptions,
+  type Diagnosis,
+  diagnose,
+  diagnosePath,
+  type Finding,
+  RULES as DOCTOR_RULES,
+  type Rule as DoctorRule,
+  type Severity,
+} from "./doctor/index.ts";
 export { planEdit } from "./edit.ts";
 export { convertVariablesToConstants, type FreezeOptions, freezeGraph, type ValueOf } from "./freeze.ts";
 export { type Inspection, type InspectOptions, inspect, type VariableFacts } from "./inspect.ts";

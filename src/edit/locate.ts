@@ -16,6 +16,8 @@ export interface Located {
 const atPrefix = (prefix: string): Located => ({ file: prefix, kind: "checkpoint-v2" });
 const INDEX = /\.index$/;
 const DATA = /\.data-\d{5,}-of-\d{5,}$/;
+/** End of the name of a V1 checkpoint's shard. */
+const SHARD = /-\d{5}-of-\d{5}$/;
 const SAVED_MODEL = ["saved_model.pb", "saved_model.pbtxt"];
 
 /**
@@ -55,7 +57,7 @@ async function absent(path: string, files: Files): Promise<Located> {
     const start = `${basename(path)}-`;
     const beside = await files.list(dirname(path)).catch(() => []);
     const shard = beside.find(
-      (name) => name.startsWith(start) && /^\d{5}-of-\d{5}$/.test(name.slice(start.length)),
+      (name) => name.startsWith(start) && SHARD.test(name) && name.replace(SHARD, "-") === start,
     );
     if (shard !== undefined) return { file: joinPath(dirname(path), shard), kind: "checkpoint-v1" };
   }
@@ -89,8 +91,11 @@ async function inFolder(path: string, files: Files): Promise<Located> {
       const kind = await kindOf(file, files);
       if (kind !== null && kind !== "state" && kind !== "npy") known.push({ file, kind });
     }
-    if (known.length === 1)
-      return known[0]!.kind === "table" ? { file: known[0]!.file, kind: "checkpoint-v1" } : known[0]!;
+    const [first] = known;
+    const stems = new Set(known.map(({ file, kind }) => (kind === "table" ? file.replace(SHARD, "") : file)));
+    if (first !== undefined && stems.size === 1) {
+      return first.kind === "table" ? { ...first, kind: "checkpoint-v1" } : first;
+    }
   }
   return atPrefix(await locateCheckpoint(path, files));
 }

@@ -1,13 +1,15 @@
 /** @file A SavedModel as a container: its variables, and the graph that it is served by. Start at `openSavedModelFile`. */
 
-import type { Files } from "#platform";
-import type { VariableCollection } from "../formats/collection/index.ts";
+import { diskFiles, type Files } from "#platform";
+import { VarscopeError } from "../base/index.ts";
+import type { CollectionWriter, VariableCollection } from "../formats/collection/index.ts";
 import { fromMetaGraphDef } from "../formats/meta-graph/index.ts";
 import {
   chooseMetaGraph,
   openSavedModel,
   readSavedModelMeta,
   variablesPrefix,
+  writeSavedModelVariables,
 } from "../formats/saved-model/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
 import type { GraphFile } from "./open-graph.ts";
@@ -18,8 +20,27 @@ export async function openSavedModelFile(
   files: Files,
 ): Promise<VariableCollection & { graph(): Promise<GraphFile> }> {
   const collection = await openSavedModel(folder, files);
-  return { ...collection, graph: () => savedGraph(folder, files) };
+  const extras = files === diskFiles ? { ...collection.extras, savedModel: folder } : collection.extras;
+  return { ...collection, extras, graph: () => savedGraph(folder, files) };
 }
+
+/**
+ * A copy of the SavedModel that the contents come from, or were laid out like, with their values.
+ *
+ * @throws VarscopeError FAILED_PRECONDITION - they come from none; and as `writeSavedModelVariables`
+ */
+export const writeSavedModelCopy: CollectionWriter = async (path, contents, options = {}) => {
+  const from = contents.extras?.savedModel;
+  if (from !== undefined) return writeSavedModelVariables(from, path, contents, options);
+  throw new VarscopeError(
+    "FAILED_PRECONDITION",
+    "a SavedModel needs a graph, and these variables come without one",
+    {
+      at: path,
+      hint: "give a SavedModel whose graph to take, with --like",
+    },
+  );
+};
 
 /** The graph that a SavedModel is served by, with its signatures. */
 export async function savedGraph(folder: string, files: Files): Promise<GraphFile> {

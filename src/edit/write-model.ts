@@ -23,6 +23,7 @@ export const WRITABLE = [
   "npz",
   "safetensors",
   "graph-def",
+  "saved-model",
 ] as const satisfies readonly Format[];
 
 export type WritableFormat = (typeof WRITABLE)[number];
@@ -79,6 +80,8 @@ export async function writerOf(format: WritableFormat): Promise<CollectionWriter
       return (await import("../formats/arrays/index.ts")).writeNpz;
     case "safetensors":
       return (await import("../formats/arrays/index.ts")).writeSafetensors;
+    case "saved-model":
+      return (await import("./saved-model.ts")).writeSavedModelCopy;
     case "graph-def":
       return (await import("./graph-write.ts")).writeGraphCollection;
   }

@@ -81,6 +81,8 @@ export interface Extras {
   readonly kerasAttributes?: ReadonlyMap<string, Readonly<Record<string, string | readonly string[]>>>;
   /** of .keras: files below assets/ by name, such as vocabularies */
   readonly kerasAssets?: ReadonlyMap<string, () => Promise<Uint8Array>>;
+  /** folder of a SavedModel, whose graph a copy with other values takes */
+  readonly savedModel?: string;
   /** TrackableObjectGraph of an object-based checkpoint */
   readonly objectGraph?: Uint8Array;
   /** GraphDef or MetaGraph, binary or text, as the file has it */
