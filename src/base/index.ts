@@ -18,6 +18,7 @@ export {
 } from "./dtype.ts";
 export { type ErrorCode, type ErrorDetails, isVarscopeError, need, VarscopeError } from "./errors.ts";
 export { float8ToFloat, isFloat8 } from "./float8.ts";
+export { groupedBy } from "./group.ts";
 export { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat, roundHalfEven } from "./half.ts";
 export { formatTensor, type PrintOptions } from "./numpy.ts";
 export { formatBytes, formatScalar } from "./numpy-elements.ts";

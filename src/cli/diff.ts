@@ -1,6 +1,6 @@
 /** @file `varscope diff`: prints what edit/diff.ts finds. Start at `diffCommand`. */
 
-import { formatShape } from "../base/index.ts";
+import { formatShape, groupedBy } from "../base/index.ts";
 import { type Difference, type DiffReport, diffModels } from "../edit/diff.ts";
 import type { Unmatched } from "../edit/match.ts";
 import { openModel } from "../edit/open-model.ts";
@@ -126,12 +126,13 @@ const weightOf = (d: Difference): number =>
 /** Under their layers, the largest difference first; slots and shadows last. */
 function changedRows(changed: readonly Difference[], style: Style): Row[] {
   const owned = (d: Difference): boolean => d.role === "slot" || d.role === "ema";
-  const groups = new Map<string, Difference[]>();
-  for (const d of [...changed].sort((x, y) => Number(owned(x)) - Number(owned(y)) || byWeight(x, y))) {
-    const title = owned(d) ? "slots and averages" : d.layer === "" ? "(no layer)" : d.layer;
-    groups.set(title, [...(groups.get(title) ?? []), d]);
-  }
-  return [...groups].flatMap(([title, all]): Row[] => [style.bold(title), ...all.map(rowOf)]);
+  const sorted = [...changed].sort((x, y) => Number(owned(x)) - Number(owned(y)) || byWeight(x, y));
+  const title = (d: Difference): string =>
+    owned(d) ? "slots and averages" : d.layer === "" ? "(no layer)" : d.layer;
+  return [...groupedBy(sorted, title)].flatMap(([title, all]): Row[] => [
+    style.bold(title),
+    ...all.map(rowOf),
+  ]);
 }
 
 const byWeight = (x: Difference, y: Difference): number => {

@@ -1,6 +1,6 @@
 /** @file The table of variables of `varscope inspect`: by layer, a batch normalization as one row. Start at `variableLines`. */
 
-import { formatShape, sizeOrNull } from "../base/index.ts";
+import { formatShape, groupedBy, sizeOrNull } from "../base/index.ts";
 import { type BatchNorm, batchNormStats, batchNorms, healthOf, variablesOf } from "../edit/batch-norms.ts";
 import { formatHistogram } from "../edit/histogram.ts";
 import type { Inspection, VariableFacts } from "../edit/inspect.ts";
@@ -43,8 +43,7 @@ export async function variableLines(
   const stats = known ? new Map<string, Stats>() : await batchNormStats(model, norms);
   for (const v of variables) if (v.stats !== undefined) stats.set(v.name, v.stats);
   const table = new Table(norms, stats, slots, style);
-  const layers = new Map<string, VariableFacts[]>();
-  for (const v of rows) layers.set(v.layer, [...(layers.get(v.layer) ?? []), v]);
+  const layers = groupedBy(rows, (v) => v.layer);
   const lines = [...layers.keys()]
     .sort(COLLATOR.compare)
     .flatMap((layer) => table.layer(layer, layers.get(layer)!));
@@ -57,14 +56,14 @@ const COLLATOR = new Intl.Collator("en", { numeric: true });
 /** Rows of the table, and the last parts of the names of slots and shadows that stand beside their variable instead. */
 function withoutSlots(variables: readonly VariableFacts[], showSlots: boolean) {
   const names = new Set(variables.map((v) => v.name));
-  const slots = new Map<string, string[]>();
-  const rows: VariableFacts[] = [];
-  for (const v of variables) {
-    const owner = v.role === "slot" || v.role === "ema" ? v.of : undefined;
-    if (showSlots || owner === undefined || !names.has(owner)) rows.push(v);
-    else slots.set(owner, [...(slots.get(owner) ?? []), v.slot ?? v.name.slice(v.name.lastIndexOf("/") + 1)]);
-  }
-  return { rows, slots };
+  const ownerOf = (v: VariableFacts): string | undefined =>
+    !showSlots && (v.role === "slot" || v.role === "ema") && v.of !== undefined && names.has(v.of)
+      ? v.of
+      : undefined;
+  const groups = groupedBy(variables, ownerOf);
+  const word = (v: VariableFacts): string => v.slot ?? v.name.slice(v.name.lastIndexOf("/") + 1);
+  const slots = new Map([...groups].map(([owner, all]) => [owner ?? "", all.map(word)]));
+  return { rows: groups.get(undefined) ?? [], slots };
 }
 
 /** Makes rows. */

@@ -2,7 +2,7 @@
  * @file Layers of two models that have other names but the same make: the roles and shapes of their variables. Start at `pairLayers`.
  */
 
-import { formatShape } from "../base/index.ts";
+import { formatShape, groupedBy } from "../base/index.ts";
 import type { VariableEntry } from "../formats/collection/index.ts";
 
 type Layer = readonly VariableEntry[];
@@ -30,14 +30,8 @@ const kindOf = (v: VariableEntry): string => `${v.role} ${formatShape(v.shape)}`
 
 /** Layers by the roles and shapes of their variables. */
 function byMake(variables: readonly VariableEntry[]): Map<string, Layer[]> {
-  const layers = new Map<string, VariableEntry[]>();
-  for (const v of variables) layers.set(v.layer, [...(layers.get(v.layer) ?? []), v]);
-  const makes = new Map<string, Layer[]>();
-  for (const layer of layers.values()) {
-    const make = layer.map(kindOf).sort().join(", ");
-    makes.set(make, [...(makes.get(make) ?? []), layer]);
-  }
-  return makes;
+  const layers = groupedBy(variables, (v) => v.layer);
+  return groupedBy<Layer, string>(layers.values(), (layer) => layer.map(kindOf).sort().join(", "));
 }
 
 const NUMBER = /(?:_(\d+))?$/;
@@ -55,8 +49,9 @@ const inOrder = (layers: readonly Layer[]): Layer[] => {
 /** Variables of two layers of one make; those of one role and shape only where their words tell them apart. */
 function pairWithin(a: Layer, b: Layer): [VariableEntry, VariableEntry][] {
   const word = (v: VariableEntry): string => v.name.slice(v.name.lastIndexOf("/") + 1);
+  const kinds = groupedBy(b, kindOf);
   return a.flatMap((x): [VariableEntry, VariableEntry][] => {
-    const alike = b.filter((y) => kindOf(y) === kindOf(x));
+    const alike = kinds.get(kindOf(x)) ?? [];
     const only = alike.length === 1 ? alike : alike.filter((y) => word(y) === word(x));
     return only.length === 1 ? [[x, only[0]!]] : [];
   });

@@ -1,6 +1,6 @@
 /** @file Rules of a graph's training: update ops that nothing runs, training mode left on, statistics in the wrong collection or saver. */
 
-import type { Tensor } from "../../base/index.ts";
+import { groupedBy, type Tensor } from "../../base/index.ts";
 import { roleOf } from "../../formats/collection/index.ts";
 import type { VariableRecord } from "../../formats/meta-graph/index.ts";
 import type { Graph, Operation, Output } from "../../graph/index.ts";
@@ -15,7 +15,7 @@ import {
   updateOps,
 } from "./graph-norms.ts";
 import { isAll, type Patient } from "./patient.ts";
-import { counted, type Found, groupedBy, largest, listed, percent, quoted, type Rule } from "./rule.ts";
+import { counted, type Found, largest, listed, percent, quoted, type Rule } from "./rule.ts";
 
 type GraphCheck = (graph: Graph, p: Patient, file: GraphFile) => Iterable<Found>;
 

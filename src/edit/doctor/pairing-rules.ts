@@ -1,10 +1,10 @@
 /** @file Rules of a file beside a graph: what the graph wants and the file lacks, with the rename that mends it; other shapes; leftovers. */
 
-import { type DType, formatShape, isCompatible, type Shape } from "../../base/index.ts";
+import { type DType, formatShape, groupedBy, isCompatible, type Shape } from "../../base/index.ts";
 import type { VariableEntry } from "../../formats/collection/index.ts";
 import { matchVariables } from "../match.ts";
 import type { Patient } from "./patient.ts";
-import { counted, dropCommand, type Found, groupedBy, listed, patternOf, quoted, type Rule } from "./rule.ts";
+import { counted, dropCommand, type Found, listed, patternOf, quoted, type Rule } from "./rule.ts";
 
 /** Variables that the graph lacks in the file, and those of the file that may be meant. */
 interface Restoring {

@@ -87,14 +87,3 @@ export const smallest = (numbers: Iterable<number>): number => {
   for (const x of numbers) if (x < least) least = x;
   return least;
 };
-
-/** Items by key, in order. */
-export function groupedBy<T>(items: Iterable<T>, keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group === undefined) groups.set(keyOf(item), [item]);
-    else group.push(item);
-  }
-  return groups;
-}

@@ -115,7 +115,9 @@ function* duplicates(p: Patient): Generator<Found> {
     const n = p.of(v);
     if (n === null || n.count < FEWEST_ELEMENTS || n.stats.min === n.stats.max) continue;
     const key = `${n.crc} ${n.count} ${v.dtype} ${n.stats.mean} ${n.stats.std}`;
-    groups.set(key, [...(groups.get(key) ?? []), v.name]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [v.name]);
+    else group.push(v.name);
   }
   const found = [...groups.values()].filter((names) => names.length > 1);
   if (found.length === 0) return;

@@ -1,0 +1,13 @@
+/** @file Grouping in one pass. Start at `groupedBy`. */
+
+/** Items by key, in their order; keys in the order in which they come first. */
+export function groupedBy<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+}
