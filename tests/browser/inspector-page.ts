@@ -72,6 +72,13 @@ export const rowsOf = (page: Page, grid = "Variables"): Promise<string[][]> =>
     .locator(".row:not(.head)")
     .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent ?? "")));
 
+/** All rows of the table of variables, for which the window is made high enough. */
+export async function allRowsOf(page: Page, count: number): Promise<string[][]> {
+  await page.setViewportSize({ width: 1440, height: 250 + 32 * count });
+  await page.waitForFunction((n) => document.querySelectorAll(".row:not(.head)").length === n, count);
+  return rowsOf(page);
+}
+
 /** A number of the summary. */
 export const figure = (page: Page, title: string): Promise<string> =>
   page

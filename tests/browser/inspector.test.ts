@@ -9,7 +9,17 @@ import { statsOf } from "../../src/edit/stats.ts";
 import { number, shape } from "../../src/ui/words.ts";
 import { serveBytes } from "./byte-server.ts";
 import { findChromium, launch } from "./chromium.ts";
-import { buildPage, chooseFolder, drop, figure, fromDisk, openPage, PAGE, rowsOf } from "./inspector-page.ts";
+import {
+  allRowsOf,
+  buildPage,
+  chooseFolder,
+  drop,
+  figure,
+  fromDisk,
+  openPage,
+  PAGE,
+  rowsOf,
+} from "./inspector-page.ts";
 import { manyTensors, safetensors } from "./made.ts";
 
 const HEALTHY = join(import.meta.dirname, "..", "goldens", "healthy");
@@ -67,9 +77,8 @@ async function expectTable(page: Page, path: string, format: string): Promise<vo
   expect(await figure(page, "tensors")).toBe(String(wanted.totals.tensors));
   expect(await figure(page, "parameters")).toBe(wanted.totals.modelParameters.toLocaleString("en-US"));
   await page.getByRole("button", { name: "Variables", exact: true }).click();
-  await page.setViewportSize({ width: 1440, height: 250 + 32 * wanted.variables.length });
   if (format !== "meta-graph") await page.locator(".work").waitFor({ state: "detached" });
-  const rows = new Map((await rowsOf(page)).map((cells) => [cells[0], cells]));
+  const rows = new Map((await allRowsOf(page, wanted.variables.length)).map((cells) => [cells[0], cells]));
   expect([...rows.keys()].sort()).toEqual(wanted.variables.map((v) => v.name).sort());
   for (const v of wanted.variables) {
     const numbers =

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runCli } from "../../src/cli/index.ts";
 import { inspect } from "../../src/edit/inspect.ts";
 import { findChromium, launch } from "./chromium.ts";
-import { buildPage, openPage, rowsOf } from "./inspector-page.ts";
+import { allRowsOf, buildPage, openPage } from "./inspector-page.ts";
 
 const GOLDENS = join(import.meta.dirname, "..", "goldens", "healthy");
 const chromium = findChromium();
@@ -138,10 +138,11 @@ test.skipIf(chromium === undefined)("the page of varscope ui opens the container
     const { page, errors, requests, close } = await openPage(browser, url);
     await page.getByRole("grid", { name: "Variables" }).waitFor();
     await page.getByRole("button", { name: "Variables", exact: true }).click();
-    await page.setViewportSize({ width: 1440, height: 2000 });
     await page.locator(".work").waitFor({ state: "detached" });
     const { variables } = await inspect(join(dir, "model.ckpt"));
-    expect((await rowsOf(page)).map((cells) => cells[0]).sort()).toEqual(variables.map((v) => v.name).sort());
+    expect((await allRowsOf(page, variables.length)).map((cells) => cells[0]).sort()).toEqual(
+      variables.map((v) => v.name).sort(),
+    );
     expect(requests.filter((r) => !/^(blob|data):/.test(r)).every((r) => r.startsWith(url))).toBe(true);
     expect(errors).toEqual([]);
     await close();
