@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { main as anyContainer } from "../examples/any-container.ts";
 import { main as batchNorm } from "../examples/batch-norm.ts";
 import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
 import { main as quickstart } from "../examples/quickstart.ts";
@@ -35,6 +36,14 @@ test("inspect-checkpoint lists what quickstart saved, Adam's slots too", async (
   expect(await inspectCheckpoint(folder, "logits/bias", (line) => lines.push(line))).toBe(82 * 3 + 2);
   expect(lines).toContain("hidden/kernel/Adam_1  float32 [2, 16]  128 bytes");
   expect(lines.at(-1)).toMatch(/^\[ ?-?\d\.\d+ +-?\d\.\d+\]$/);
+});
+
+test("any-container lists, diagnoses, converts, drops slots and compares what quickstart saved", async () => {
+  const lines: string[] = [];
+  const out = await mkdtemp(join(folder, "out-"));
+  const found = await anyContainer(folder, out, (line) => lines.push(line));
+  expect(found).toEqual({ variables: 14, findings: 0, equal: 4, onlyInA: 10 });
+  expect(lines).toContain("hidden/kernel/Adam_1  slot of hidden/kernel");
 });
 
 test("batch-norm: forgotten updates leave 0 and 1, and are warned of; the cure moves them", async () => {

@@ -1,5 +1,14 @@
 /** @file Looking into models and changing them. Start at open-model.ts for files, inspect.ts for what is in them, freeze.ts for freezing. */
 
+export {
+  blobSource,
+  bytesSource,
+  type Files,
+  fileSource,
+  heldFiles,
+  httpSource,
+  type Source,
+} from "#platform";
 export type { Format } from "../formats/collection/index.ts";
 export { ROLES, type Role, roleOf } from "../formats/collection/index.ts";
 export { type AverageOptions, type AveragePlan, planAverage } from "./average.ts";
@@ -23,5 +32,6 @@ export { type Inspection, type InspectOptions, inspect, type VariableFacts } fro
 export { type Matching, type MatchOptions, matchVariables, type Pair, type Unmatched } from "./match.ts";
 export { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
 export type { EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./plan.ts";
+export { type Repair, type RepairOptions, salvageCheckpoint } from "./repair.ts";
 export { type Stats, statsOf, streamStats } from "./stats.ts";
 export { formatOfName, type WritableFormat, type WriteModelOptions, writeModel } from "./write-model.ts";

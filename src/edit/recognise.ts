@@ -26,8 +26,8 @@ export interface Ends {
   readonly size: number;
 }
 
-/** A MetaGraph's list of ops, which stands before its graph, takes some 100 KB. */
-const HEAD_BYTES = 1 << 20;
+/** Enough to see the first fields of a message, of which the second may be far behind. */
+const HEAD_BYTES = 1 << 16;
 /** A zip archive's list of members is at its end. */
 const TAIL_BYTES = 1 << 16;
 
