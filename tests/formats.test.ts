@@ -59,7 +59,7 @@ async function valuesOf(path: string): Promise<Values> {
   }
 }
 
-/** Formats that any container can be written as. Files of a Keras 3 model need its layout: they are written like a template, in src/edit/convert.test.ts. */
+/** Formats that any container can be written as. Files of a Keras 3 model need its layout: they are written like a template, in src/edit/change/convert.test.ts. */
 const TARGETS: readonly (readonly [string, string])[] = [
   ["checkpoint-v2", ""],
   ["checkpoint-v1", ""],

@@ -1,8 +1,8 @@
 /** @file `varscope average`: the mean of containers, written as one. Start at `averageCommand`. */
 
 import { VarscopeError } from "../base/index.ts";
-import { planAverage } from "../edit/average.ts";
-import { fitted, joinedLeft } from "../edit/convert.ts";
+import { planAverage } from "../edit/change/average.ts";
+import { fitted, joinedLeft } from "../edit/change/convert.ts";
 import { type Model, openModel } from "../edit/open-model.ts";
 import { formatLike, needFree, needWritable, writeModel } from "../edit/write-model.ts";
 import { leftLines } from "./edit.ts";

@@ -1,10 +1,10 @@
 /** @file `varscope convert`: variables into another container, with a report of what has no place there. Start at `convertCommand`. */
 
 import { VarscopeError } from "../base/index.ts";
-import { type ConvertPlan, joinedLeft, planConvert } from "../edit/convert.ts";
-import { planLike } from "../edit/convert-like.ts";
+import { type ConvertPlan, joinedLeft, planConvert } from "../edit/change/convert.ts";
+import { planLike } from "../edit/change/convert-like.ts";
+import { renamedModel } from "../edit/change/rename.ts";
 import { type Model, openModel } from "../edit/open-model.ts";
-import { renamedModel } from "../edit/rename.ts";
 import {
   formatLike,
   formatOfName,

@@ -1,8 +1,8 @@
 /** @file `varscope diff`: prints what edit/diff.ts finds. Start at `diffCommand`. */
 
 import { formatShape, groupedBy } from "../base/index.ts";
-import { type Difference, type DiffReport, diffModels } from "../edit/diff.ts";
-import type { Unmatched } from "../edit/match.ts";
+import { type Difference, type DiffReport, diffModels } from "../edit/compare/diff.ts";
+import type { Unmatched } from "../edit/compare/match.ts";
 import { openModel } from "../edit/open-model.ts";
 import { formatJson } from "./json.ts";
 import { readNameMap } from "./name-map.ts";

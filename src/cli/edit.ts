@@ -2,10 +2,10 @@
 
 import { readFile } from "#platform";
 import { type DType, formatShape, isDType, type Tensor, VarscopeError } from "../base/index.ts";
-import { fitted, joinedLeft } from "../edit/convert.ts";
-import { planEdit } from "../edit/edit.ts";
+import { fitted, joinedLeft } from "../edit/change/convert.ts";
+import { planEdit } from "../edit/change/edit.ts";
+import type { EditOptions, EditPlan, PlannedLoss } from "../edit/change/plan.ts";
 import { openModel } from "../edit/open-model.ts";
-import type { EditOptions, EditPlan, PlannedLoss } from "../edit/plan.ts";
 import { formatLike, needFree, needWritable, writeModel } from "../edit/write-model.ts";
 import type { WriteReport } from "../formats/collection/index.ts";
 import { readNpy } from "../wire/index.ts";

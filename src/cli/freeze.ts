@@ -2,10 +2,10 @@
 
 import { writeFileAtomic } from "#platform";
 import { isVarscopeError, type Tensor, VarscopeError } from "../base/index.ts";
-import { freezeGraph } from "../edit/freeze.ts";
-import { type GraphFile, openGraph } from "../edit/open-graph.ts";
-import { type Comparison, compareGraphs, reachable } from "../edit/prove.ts";
-import { variableOps, variableValues } from "../edit/values.ts";
+import { freezeGraph } from "../edit/graph/freeze.ts";
+import { type GraphFile, openGraph } from "../edit/graph/open-graph.ts";
+import { type Comparison, compareGraphs, reachable } from "../edit/graph/prove.ts";
+import { variableOps, variableValues } from "../edit/graph/values.ts";
 import { locateCheckpoint } from "../formats/checkpoint/index.ts";
 import { formatGraphDef, writeGraphDef } from "../formats/graph-def/index.ts";
 import type { Graph, Operation } from "../graph/index.ts";

@@ -1,7 +1,7 @@
 /** @file `varscope inspect`: prints what edit/inspect.ts finds. Start at `inspectCommand`. */
 
 import { formatShape } from "../base/index.ts";
-import type { GraphFacts, TensorFact } from "../edit/graph-facts.ts";
+import type { GraphFacts, TensorFact } from "../edit/graph/graph-facts.ts";
 import { chosenOf, type Inspection, inspectModel } from "../edit/inspect.ts";
 import { openModel } from "../edit/open-model.ts";
 import { ROLES, type VariableCollection } from "../formats/collection/index.ts";

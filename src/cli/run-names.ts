@@ -11,7 +11,7 @@ import {
   tensor,
   VarscopeError,
 } from "../base/index.ts";
-import type { GraphFile } from "../edit/open-graph.ts";
+import type { GraphFile } from "../edit/graph/open-graph.ts";
 import { nearestNames } from "../formats/collection/index.ts";
 import type { Graph, Operation, Output } from "../graph/index.ts";
 import type { SignatureDef, TensorInfo } from "../proto/index.ts";

@@ -2,9 +2,9 @@
 
 import { basename, dirname, exists, isDir, makeDir, writeFileAtomic } from "#platform";
 import { type Tensor, VarscopeError } from "../base/index.ts";
-import { initializersOf } from "../edit/initialize.ts";
-import type { GraphFile } from "../edit/open-graph.ts";
-import { storedAt, variableOps, variableValues } from "../edit/values.ts";
+import { initializersOf } from "../edit/graph/initialize.ts";
+import type { GraphFile } from "../edit/graph/open-graph.ts";
+import { storedAt, variableOps, variableValues } from "../edit/graph/values.ts";
 import {
   locateCheckpoint,
   type NamedTensor,

@@ -2,7 +2,7 @@
 
 import { joinPath, makeDir, writeFileAtomic } from "#platform";
 import { type Tensor, VarscopeError } from "../base/index.ts";
-import { type GraphFile, openGraph } from "../edit/open-graph.ts";
+import { type GraphFile, openGraph } from "../edit/graph/open-graph.ts";
 import { Session } from "../run/index.ts";
 import { writeNpy } from "../wire/index.ts";
 import { refuseExisting } from "./files.ts";

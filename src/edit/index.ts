@@ -11,10 +11,19 @@ export {
 } from "#platform";
 export type { Format } from "../formats/collection/index.ts";
 export { ROLES, type Role, roleOf } from "../formats/collection/index.ts";
-export { type AverageOptions, type AveragePlan, planAverage } from "./average.ts";
-export { type ConvertPlan, planConvert } from "./convert.ts";
-export { type LikeOptions, planLike } from "./convert-like.ts";
-export { type Difference, type DiffOptions, type DiffReport, diffModels } from "./diff.ts";
+export { type AverageOptions, type AveragePlan, planAverage } from "./change/average.ts";
+export { type ConvertPlan, planConvert } from "./change/convert.ts";
+export { type LikeOptions, planLike } from "./change/convert-like.ts";
+export { planEdit } from "./change/edit.ts";
+export type { EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./change/plan.ts";
+export { type Difference, type DiffOptions, type DiffReport, diffModels } from "./compare/diff.ts";
+export {
+  type Matching,
+  type MatchOptions,
+  matchVariables,
+  type Pair,
+  type Unmatched,
+} from "./compare/match.ts";
 export {
   type DiagnoseOptions,
   type DiagnosePathOptions,
@@ -26,12 +35,14 @@ export {
   type Rule as DoctorRule,
   type Severity,
 } from "./doctor/index.ts";
-export { planEdit } from "./edit.ts";
-export { convertVariablesToConstants, type FreezeOptions, freezeGraph, type ValueOf } from "./freeze.ts";
+export {
+  convertVariablesToConstants,
+  type FreezeOptions,
+  freezeGraph,
+  type ValueOf,
+} from "./graph/freeze.ts";
 export { type Inspection, type InspectOptions, inspect, type VariableFacts } from "./inspect.ts";
-export { type Matching, type MatchOptions, matchVariables, type Pair, type Unmatched } from "./match.ts";
 export { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
-export type { EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./plan.ts";
 export { type Repair, type RepairOptions, salvageCheckpoint } from "./repair.ts";
 export { type Stats, statsOf, streamStats } from "./stats.ts";
 export { formatOfName, type WritableFormat, type WriteModelOptions, writeModel } from "./write-model.ts";

@@ -2,7 +2,7 @@
 
 import { type DType, type Shape, sizeOrNull, VarscopeError } from "../base/index.ts";
 import type { Format, Role, VariableEntry } from "../formats/collection/index.ts";
-import type { GraphFacts } from "./graph-facts.ts";
+import type { GraphFacts } from "./graph/graph-facts.ts";
 import { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
 import { hasStats, type Stats, streamStats } from "./stats.ts";
 
@@ -85,7 +85,7 @@ export async function inspectModel(model: Model, options: InspectOptions = {}): 
   const result = { path: model.path, format: model.format, variables, totals: totalsOf(variables) };
   const graph = await model.graph();
   if (graph === null) return result;
-  const { graphFacts } = await import("./graph-facts.ts");
+  const { graphFacts } = await import("./graph/graph-facts.ts");
   return { ...result, graph: graphFacts(graph) };
 }
 

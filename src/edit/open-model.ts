@@ -5,8 +5,8 @@
 import { blobSource, bytesSource, diskFiles, type Files, heldFiles, httpFiles, type Source } from "#platform";
 import { VarscopeError } from "../base/index.ts";
 import type { VariableCollection } from "../formats/collection/index.ts";
+import type { GraphFile } from "./graph/open-graph.ts";
 import { type Located, locate } from "./locate.ts";
-import type { GraphFile } from "./open-graph.ts";
 
 export interface OpenOptions {
   /** where files are looked up; by default the disk, and web servers where the path is an address */
@@ -60,7 +60,7 @@ async function openLocated({ file, kind }: Located, files: Files): Promise<Varia
     case "checkpoint-v1":
       return (await import("../formats/checkpoint/index.ts")).openV1Collection(file, files);
     case "saved-model":
-      return (await import("./saved-model.ts")).openSavedModelFile(file, files);
+      return (await import("./graph/saved-model.ts")).openSavedModelFile(file, files);
     case "keras-v3":
       return (await import("../formats/keras/index.ts")).openKerasArchive(files.source(file), file);
     case "hdf5":
@@ -73,7 +73,7 @@ async function openLocated({ file, kind }: Located, files: Files): Promise<Varia
     case "graph-def-text":
     case "meta-graph":
     case "meta-graph-text": {
-      const opened = await (await import("./graph-collection.ts")).openGraphCollection(file, files);
+      const opened = await (await import("./graph/graph-collection.ts")).openGraphCollection(file, files);
       return Object.assign({}, opened.collection, { graph: async () => opened.file });
     }
     default:

@@ -81,9 +81,9 @@ export async function writerOf(format: WritableFormat): Promise<CollectionWriter
     case "safetensors":
       return (await import("../formats/arrays/index.ts")).writeSafetensors;
     case "saved-model":
-      return (await import("./saved-model.ts")).writeSavedModelCopy;
+      return (await import("./graph/saved-model.ts")).writeSavedModelCopy;
     case "graph-def":
-      return (await import("./graph-write.ts")).writeGraphCollection;
+      return (await import("./graph/graph-write.ts")).writeGraphCollection;
   }
 }
 

@@ -1,7 +1,7 @@
 /** @file Two files compared. Start at `Compare`. */
 
 import { useMemo, useState } from "preact/hooks";
-import type { DiffReport } from "../edit/diff.ts";
+import type { DiffReport } from "../edit/compare/diff.ts";
 import { type ComparisonRow, type ComparisonSort, comparisonRows } from "./comparison.ts";
 import { Cell, GridRow, VirtualList } from "./list.tsx";
 import { Choose } from "./start.tsx";

@@ -1,7 +1,7 @@
 /** @file Rows of a comparison of two containers, the largest differences first. Start at `comparisonRows`. */
 
 import { formatShape, sameShape } from "../base/index.ts";
-import type { Difference, DiffReport } from "../edit/diff.ts";
+import type { Difference, DiffReport } from "../edit/compare/diff.ts";
 
 /** A variable of one or both containers. */
 export interface ComparisonRow {

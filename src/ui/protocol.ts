@@ -3,7 +3,7 @@
  * Start at `Request`.
  */
 
-import type { DiffReport } from "../edit/diff.ts";
+import type { DiffReport } from "../edit/compare/diff.ts";
 import type { Diagnosis } from "../edit/doctor/index.ts";
 import type { Stats } from "../edit/stats.ts";
 import type { Format, VariableEntry } from "../formats/collection/index.ts";

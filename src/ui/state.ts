@@ -1,6 +1,6 @@
 /** @file The page's state and what changes it; what is drawn is in the .tsx files. Start at `makeInspector`. */
 
-import type { DiffReport } from "../edit/diff.ts";
+import type { DiffReport } from "../edit/compare/diff.ts";
 import type { Diagnosis } from "../edit/doctor/index.ts";
 import type { Stats } from "../edit/stats.ts";
 import type { Asked, Reader } from "./client.ts";

@@ -1,7 +1,7 @@
 /** @file The worker: opens containers and reads them, since no reading may hold up the page. Start at `answer`. */
 
 import { formatTensor, isStatic, sizeOf, type Tensor, VarscopeError } from "../base/index.ts";
-import { diffModels } from "../edit/diff.ts";
+import { diffModels } from "../edit/compare/diff.ts";
 import { diagnose } from "../edit/doctor/index.ts";
 import type { Model } from "../edit/open-model.ts";
 import { hasStats, type Stats, statsOf, streamStats } from "../edit/stats.ts";

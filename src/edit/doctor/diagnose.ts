@@ -2,7 +2,7 @@
 
 import { isVarscopeError, type VarscopeError } from "../../base/index.ts";
 import type { Format, VariableCollection, VariableEntry } from "../../formats/collection/index.ts";
-import type { GraphFile } from "../open-graph.ts";
+import type { GraphFile } from "../graph/open-graph.ts";
 import { type OpenOptions, openModel, type Where } from "../open-model.ts";
 import { type ExamineOptions, examine } from "./examine.ts";
 import { patientOf } from "./patient.ts";
@@ -120,7 +120,7 @@ async function graphAt(
   const model = await openModel(path, options);
   try {
     const graph = await model.graph();
-    if (graph === null) return { graph: await (await import("../open-graph.ts")).openGraph(path) };
+    if (graph === null) return { graph: await (await import("../graph/open-graph.ts")).openGraph(path) };
     const isSaved = model.format === "saved-model" && model.variables.length > 0;
     return { graph: { ...graph, path }, ...(isSaved ? { wanted: model.variables } : {}) };
   } finally {

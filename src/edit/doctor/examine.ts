@@ -3,7 +3,7 @@
 import { crc32c } from "#platform";
 import { bytesOf, isStatic, isVarscopeError, sizeOf, type Tensor, VarscopeError } from "../../base/index.ts";
 import type { VariableCollection, VariableEntry } from "../../formats/collection/index.ts";
-import { eachOf } from "../lockstep.ts";
+import { eachOf } from "../compare/lockstep.ts";
 import { hasStats, numbersOf, type Stats, streamStats } from "../stats.ts";
 
 /** What is known of a tensor's values. */

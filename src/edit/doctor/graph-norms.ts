@@ -3,7 +3,7 @@
 import type { Tensor } from "../../base/index.ts";
 import { roleOf } from "../../formats/collection/index.ts";
 import type { Graph, Operation, Output } from "../../graph/index.ts";
-import type { GraphFile } from "../open-graph.ts";
+import type { GraphFile } from "../graph/open-graph.ts";
 import type { KnownNorm } from "./keras-norms.ts";
 
 /** A normalization where a graph computes it. */

@@ -4,7 +4,7 @@ import { groupedBy, type Tensor } from "../../base/index.ts";
 import { roleOf } from "../../formats/collection/index.ts";
 import type { VariableRecord } from "../../formats/meta-graph/index.ts";
 import type { Graph, Operation, Output } from "../../graph/index.ts";
-import type { GraphFile } from "../open-graph.ts";
+import type { GraphFile } from "../graph/open-graph.ts";
 import {
   ancestors,
   type NormUse,

@@ -3,7 +3,7 @@
 import type { Tensor } from "../../base/index.ts";
 import type { VariableCollection, VariableEntry } from "../../formats/collection/index.ts";
 import { type BatchNorm, batchNorms } from "../batch-norms.ts";
-import type { GraphFile } from "../open-graph.ts";
+import type { GraphFile } from "../graph/open-graph.ts";
 import type { Examination, Numbers } from "./examine.ts";
 import { graphNorms } from "./graph-norms.ts";
 import { kerasNorms } from "./keras-norms.ts";

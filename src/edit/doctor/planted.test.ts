@@ -16,7 +16,7 @@ import { batchNormalization, conv2d, dense } from "../../layers/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
 import { adamOptimizer, saver } from "../../train/index.ts";
 import { globalVariables, trainableVariables } from "../../variables/index.ts";
-import type { GraphFile } from "../open-graph.ts";
+import type { GraphFile } from "../graph/open-graph.ts";
 import { type Diagnosis, diagnose, diagnosePath, type Finding, RULES, type Severity } from "./index.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "varscope-doctor-"));

@@ -3,7 +3,7 @@
 import type { Shape } from "../../base/index.ts";
 import { roleOf, type VariableEntry } from "../../formats/collection/index.ts";
 import type { VariableRecord } from "../../formats/meta-graph/index.ts";
-import { type GraphFile, graphVariables } from "../open-graph.ts";
+import { type GraphFile, graphVariables } from "../graph/open-graph.ts";
 
 /** Variables that a graph restores: not the local ones, and not constants that took their place. */
 export function wantedVariables(file: GraphFile): VariableEntry[] {

@@ -287,13 +287,13 @@ describe("writing", () => {
     const names = ["bn/moving_mean", "bn/beta", "bn/gamma", "bn/moving_variance", "global_step"];
     await writeKerasH5(path, { variables: names.map((name) => ({ ...anything, name })) });
     const { extras, variables } = await openKerasH5File(fileSource(path), path);
-    expect(extras.kerasAttributes?.get("bn")?.["weight_names"]).toEqual([
+    expect(extras.kerasAttributes?.get("bn")?.weight_names).toEqual([
       "bn/gamma",
       "bn/beta",
       "bn/moving_mean",
       "bn/moving_variance",
     ]);
-    expect(extras.kerasAttributes?.get("")?.["layer_names"]).toEqual(["bn"]);
+    expect(extras.kerasAttributes?.get("")?.layer_names).toEqual(["bn"]);
     expect(variables.map((v) => v.name)).toEqual([...names].sort());
   });
 

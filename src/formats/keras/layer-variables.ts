@@ -86,8 +86,8 @@ function normalization(
   const statistics = hasStatistics ? ["moving_mean", "moving_variance"] : [];
   const extra = hasStatistics && count > 4 ? RENORM : [];
   const free = count - statistics.length - extra.length;
-  const scale = typeof config?.["scale"] === "boolean" ? config["scale"] : free !== 1;
-  const center = typeof config?.["center"] === "boolean" ? config["center"] : true;
+  const scale = typeof config?.scale === "boolean" ? config.scale : free !== 1;
+  const center = typeof config?.center === "boolean" ? config.center : true;
   const all = [...(scale ? ["gamma"] : []), ...(center ? ["beta"] : [])];
   const names = free === 0 ? [] : all;
   return names.length === free ? [...names, ...statistics, ...extra] : undefined;

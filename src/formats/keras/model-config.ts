@@ -15,8 +15,7 @@ export function parsedConfig(text: string | undefined): Config | undefined {
 }
 
 /** Whether a config is that of a .keras; that of a legacy .h5 has no module. */
-export const isArchiveConfig = (config: Config | undefined): boolean =>
-  typeof config?.["module"] === "string";
+export const isArchiveConfig = (config: Config | undefined): boolean => typeof config?.module === "string";
 
 /** The layers of a model, in its order. */
 export interface ModelLayers {
@@ -47,15 +46,15 @@ export function modelLayers(config: Config | undefined): ModelLayers {
 }
 
 const nameOf = (layer: Config): string => {
-  const config = layer["config"];
-  const name = isObject(config) ? config["name"] : undefined;
-  return typeof name === "string" ? name : typeof layer["name"] === "string" ? layer["name"] : "";
+  const config = layer.config;
+  const name = isObject(config) ? config.name : undefined;
+  return typeof name === "string" ? name : typeof layer.name === "string" ? layer.name : "";
 };
 
 /** Layers of a model's config. */
 export function layersOf(model: Config | undefined): readonly Config[] {
-  const config = model?.["config"];
-  const layers = Array.isArray(config) ? config : isObject(config) ? config["layers"] : undefined;
+  const config = model?.config;
+  const layers = Array.isArray(config) ? config : isObject(config) ? config.layers : undefined;
   return Array.isArray(layers) ? layers.filter(isObject) : [];
 }
 
@@ -63,14 +62,14 @@ export function layersOf(model: Config | undefined): readonly Config[] {
 export function legacyConfigs(config: Config): { readonly model: string; readonly training?: string } {
   const { compile_config: compiled, ...model } = config;
   const text = JSON.stringify(model);
-  if (!isObject(compiled) || !isObject(compiled["optimizer"])) return { model: text };
-  const { class_name, config: facts } = compiled["optimizer"];
+  if (!isObject(compiled) || !isObject(compiled.optimizer)) return { model: text };
+  const { class_name, config: facts } = compiled.optimizer;
   // The losses of a .keras are objects that an .h5 takes as they are; metrics are not, and are left to the user.
   const training = {
-    loss: compiled["loss"] ?? null,
+    loss: compiled.loss ?? null,
     metrics: null,
     weighted_metrics: null,
-    loss_weights: compiled["loss_weights"] ?? null,
+    loss_weights: compiled.loss_weights ?? null,
     optimizer_config: { class_name, config: facts },
   };
   return { model: text, training: JSON.stringify(training) };

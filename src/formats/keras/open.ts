@@ -68,7 +68,7 @@ export async function openKerasArchive(source: Source, path: string): Promise<Va
   const kerasMetadata = members.has(METADATA_MEMBER) ? await jsonText(zip, METADATA_MEMBER) : undefined;
   const model = parsed(kerasConfig, CONFIG_MEMBER, path);
   const version = kerasMetadata === undefined ? {} : parsed(kerasMetadata, METADATA_MEMBER, path);
-  const keras2 = String(version["keras_version"] ?? "3").startsWith("2.");
+  const keras2 = String(version.keras_version ?? "3").startsWith("2.");
   const assets = zip.members.filter((m) => m.name.startsWith(ASSETS_FOLDER) && !m.name.endsWith("/"));
   const extras: Extras = {
     kerasConfig,

@@ -57,17 +57,17 @@ type Plan = readonly (readonly string[])[];
 const ADAM: Plan = [["momentum", "velocity"]];
 /** All plans that a class may follow, by its config: the first whose flags hold. @see keras/src/optimizers build() */
 const PLANS: Readonly<Record<string, readonly (readonly [plan: Plan, when?: (c: Config) => boolean])[]>> = {
-  Adam: [[ADAM, (c) => !c["amsgrad"]], [[...ADAM, ["velocity_hat"]]]],
-  AdamW: [[ADAM, (c) => !c["amsgrad"]], [[...ADAM, ["velocity_hat"]]]],
+  Adam: [[ADAM, (c) => !c.amsgrad], [[...ADAM, ["velocity_hat"]]]],
+  AdamW: [[ADAM, (c) => !c.amsgrad], [[...ADAM, ["velocity_hat"]]]],
   Nadam: [[ADAM]],
   Lamb: [[ADAM]],
   Adamax: [[[["momentum", "norm"]]]],
-  SGD: [[[["momentum"]], (c) => c["momentum"] !== 0], [[]]],
+  SGD: [[[["momentum"]], (c) => c.momentum !== 0], [[]]],
   Lion: [[[["momentum"]]]],
   RMSprop: [
-    [[["velocity"]], (c) => !c["momentum"] && !c["centered"]],
-    [[["velocity"], ["momentum"]], (c) => !c["centered"]],
-    [[["velocity"], ["average_gradient"]], (c) => !c["momentum"]],
+    [[["velocity"]], (c) => !c.momentum && !c.centered],
+    [[["velocity"], ["momentum"]], (c) => !c.centered],
+    [[["velocity"], ["average_gradient"]], (c) => !c.momentum],
     [[["velocity"], ["momentum"], ["average_gradient"]]],
   ],
   Adagrad: [[[["accumulator"]]]],
@@ -135,8 +135,8 @@ function wider(plan: Plan, config: Config | undefined): Plan[] {
   const gathered: Plan = [["gradient_accumulator"], ...plan];
   if (config === undefined) return [average, gathered];
   return [
-    ...(config["use_ema"] ? [average] : []),
-    ...(config["gradient_accumulation_steps"] ? [gathered, [["average"], ...gathered]] : []),
+    ...(config.use_ema ? [average] : []),
+    ...(config.gradient_accumulation_steps ? [gathered, [["average"], ...gathered]] : []),
   ];
 }
 

@@ -63,7 +63,7 @@ interface Place {
 }
 
 const configOf = (object: Config | undefined): Config | undefined =>
-  isObject(object?.["config"]) ? object["config"] : undefined;
+  isObject(object?.config) ? object.config : undefined;
 const isObject = (x: unknown): x is Config => typeof x === "object" && x !== null && !Array.isArray(x);
 const textOf = (x: unknown): string | undefined => (typeof x === "string" ? x : undefined);
 
@@ -71,12 +71,12 @@ const textOf = (x: unknown): string | undefined => (typeof x === "string" ? x : 
 function visit(group: H5Group, place: Place, facts: NamingFacts, out: NamedWeight[]): void {
   const own = configOf(place.config);
   const vars = group.groups.find((g) => g.name === "vars");
-  const label = facts.labels.get(group.path) ?? unlabelled(group.name, place.above, textOf(own?.["name"]));
+  const label = facts.labels.get(group.path) ?? unlabelled(group.name, place.above, textOf(own?.name));
   const container = group.groups.find((g) => CONTAINERS.has(g.name));
   const prefix = prefixOf(group, place, { label, container, named: vars !== undefined }, facts);
-  const className = textOf(place.config?.["class_name"]);
+  const className = textOf(place.config?.class_name);
   const above = className === undefined ? withoutNumber(group.name) : snakeCase(className);
-  const trainable = place.trainable && own?.["trainable"] !== false;
+  const trainable = place.trainable && own?.trainable !== false;
   if (vars !== undefined) nameOwn(group, vars, { ...place, prefix, trainable }, label, facts, out);
   if (container !== undefined)
     for (const [child, config] of ordered(container, layersOf(place.config), facts))
@@ -116,7 +116,7 @@ function prefixOf(
 ): string {
   const { label, container, named } = own;
   if (container === undefined) return named && !(isRoot && label === "") ? `${prefix}${label}/` : prefix;
-  const className = textOf(config?.["class_name"]);
+  const className = textOf(config?.class_name);
   const isFunctional =
     className === undefined
       ? container.groups.some((g) => withoutNumber(g.name) === "input_layer")
@@ -125,7 +125,7 @@ function prefixOf(
   if (isFunctional || (keras2 && className !== undefined) || label === "") return "";
   if (group.name === "") return `${label}/`;
   const first = layersOf(config)[0];
-  return textOf(first?.["class_name"]) === "InputLayer" ? `${label}/` : `${prefix}${label}/`;
+  return textOf(first?.class_name) === "InputLayer" ? `${label}/` : `${prefix}${label}/`;
 }
 
 function nameOwn(
@@ -138,7 +138,7 @@ function nameOwn(
 ): void {
   const own = configOf(config);
   const count = vars.datasets.length;
-  const className = textOf(config?.["class_name"]);
+  const className = textOf(config?.class_name);
   const kinds =
     className === undefined ? [plain(group.name), label].map(withoutNumber) : [snakeCase(className)];
   const known = isRoot
@@ -159,7 +159,7 @@ function ordered(
   layers: readonly Config[],
   { labels, places }: NamingFacts,
 ): (readonly [H5Group, Config | undefined])[] {
-  const byName = new Map(layers.map((l, i) => [textOf(configOf(l)?.["name"]) ?? textOf(l["name"]), i]));
+  const byName = new Map(layers.map((l, i) => [textOf(configOf(l)?.name) ?? textOf(l.name), i]));
   const byPath = new Map(uniqueNames(layers).map((name, i) => [name, i]));
   const placed = container.groups.map((group) => {
     const index = byName.get(labels.get(group.path)) ?? byPath.get(group.name);
@@ -173,7 +173,7 @@ function ordered(
 function uniqueNames(layers: readonly Config[]): string[] {
   const used = new Map<string, number>();
   return layers.map((l) => {
-    const kind = snakeCase(textOf(l["class_name"]) ?? "");
+    const kind = snakeCase(textOf(l.class_name) ?? "");
     const seen = used.get(kind) ?? 0;
     used.set(kind, seen + 1);
     return seen === 0 ? kind : `${kind}_${seen}`;
@@ -183,8 +183,8 @@ function uniqueNames(layers: readonly Config[]): string[] {
 /** Config of a layer inside a layer, by the attribute that holds it. */
 function partConfig(own: Config | undefined, attribute: string): Config | undefined {
   const candidates = {
-    forward_layer: [own?.["layer"]],
-    backward_layer: [own?.["backward_layer"], own?.["layer"]],
+    forward_layer: [own?.layer],
+    backward_layer: [own?.backward_layer, own?.layer],
   }[attribute] ?? [own?.[attribute]];
-  return candidates.find((c): c is Config => isObject(c) && textOf(c["class_name"]) !== undefined);
+  return candidates.find((c): c is Config => isObject(c) && textOf(c.class_name) !== undefined);
 }

@@ -170,8 +170,8 @@ interface SaidOptimizer {
 
 /** The optimizer in a model's config. */
 function optimizerConfig(model: Config | undefined, inner: boolean): SaidOptimizer | undefined {
-  const compiled = model?.["compile_config"] as Config | null | undefined;
-  return optimizerSaid(compiled?.["optimizer"], inner);
+  const compiled = model?.compile_config as Config | null | undefined;
+  return optimizerSaid(compiled?.optimizer, inner);
 }
 
 /** `{ class_name, config }` of an optimizer, or only its name. */
@@ -180,7 +180,7 @@ export function optimizerSaid(said: unknown, inner = false): SaidOptimizer | und
   const { class_name, config } = (said ?? {}) as { class_name?: unknown; config?: unknown };
   if (typeof class_name !== "string" || typeof config !== "object" || config === null) return undefined;
   const facts = config as Config;
-  if (inner) return optimizerSaid(facts["inner_optimizer"]);
-  const name = typeof facts["name"] === "string" ? facts["name"] : undefined;
+  if (inner) return optimizerSaid(facts.inner_optimizer);
+  const name = typeof facts.name === "string" ? facts.name : undefined;
   return { className: optimizerClass(class_name.replace(/^.*>/, "")), name, config: facts };
 }

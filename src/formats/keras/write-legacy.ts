@@ -70,7 +70,7 @@ export const writeKerasH5: CollectionWriter = async (path, contents, options = {
   if (model !== undefined) layout.root.attributes.set("model_config", model);
   if (model !== undefined && training !== undefined) layout.root.attributes.set("training_config", training);
   await writeFileAtomic(path, writeH5(layout.root, layout.order), fileOptions(options));
-  const hasMetrics = isArchive && (config?.["compile_config"] as Config | undefined)?.["metrics"];
+  const hasMetrics = isArchive && (config?.compile_config as Config | undefined)?.metrics;
   const left = hasMetrics
     ? [{ what: "the model's metrics", why: "a .h5 describes them otherwise than a .keras" }]
     : [];
