@@ -2,24 +2,16 @@
 
 import { diskFiles, type Files } from "#platform";
 import { VarscopeError } from "../base/index.ts";
-import {
-  graphBytes,
-  type LostTensor,
-  locateCheckpoint,
-  OBJECT_GRAPH_KEY,
-  objectContents,
-  objectVariables,
-  type Salvaged,
-  salvageBundle,
-  storedVariable,
-  writeV2Collection,
-} from "../formats/checkpoint/index.ts";
+import { graphBytes, storedVariable } from "../formats/checkpoint/collection.ts";
+import { locateCheckpoint, writeV2Collection } from "../formats/checkpoint/index.ts";
+import { type LostTensor, type Salvaged, salvageBundle } from "../formats/checkpoint/salvage.ts";
 import type {
   Contents,
   StoredVariable,
   WritableVariable,
   WriteCollectionOptions,
 } from "../formats/collection/index.ts";
+import { OBJECT_GRAPH_KEY, objectContents, objectVariables } from "../formats/object-graph/index.ts";
 
 export interface RepairOptions extends Omit<WriteCollectionOptions, "onProgress"> {
   /** where the damaged files are looked up */

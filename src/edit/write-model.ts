@@ -69,7 +69,7 @@ export async function writerOf(format: WritableFormat): Promise<CollectionWriter
     case "checkpoint-v2":
       return (await import("../formats/checkpoint/index.ts")).writeV2Collection;
     case "checkpoint-object":
-      return writeObjects;
+      return (await import("../formats/object-graph/index.ts")).writeObjectCollection;
     case "keras-v3":
       return (await import("../formats/keras/index.ts")).writeKerasV3;
     case "keras-weights":
@@ -86,14 +86,6 @@ export async function writerOf(format: WritableFormat): Promise<CollectionWriter
       return (await import("./graph/graph-write.ts")).writeGraphCollection;
   }
 }
-
-/** Writes an object-based checkpoint: a V2 checkpoint by the objects' keys, with their graph. */
-const writeObjects: CollectionWriter = async (path, contents, options) => {
-  const { objectContents, writeV2Collection } = await import("../formats/checkpoint/index.ts");
-  const objects = objectContents(contents, path);
-  const { left } = await writeV2Collection(path, objects.contents, options);
-  return { left: [...objects.left, ...left] };
-};
 
 /** Names of a container's files beyond its own: the index and data of V2, the shards of V1. */
 const PARTS: Partial<Record<WritableFormat, RegExp>> = {

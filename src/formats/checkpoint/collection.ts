@@ -3,9 +3,9 @@
 import { diskFiles, type Files } from "#platform";
 import { isVarscopeError, type Tensor } from "../../base/index.ts";
 import { collectionOf, type StoredVariable, type VariableCollection } from "../collection/index.ts";
+import { OBJECT_GRAPH_KEY } from "../object-graph/graph.ts";
+import { objectVariables } from "../object-graph/variables.ts";
 import type { IndexEntry } from "./bundle.ts";
-import { objectVariables } from "./object.ts";
-import { OBJECT_GRAPH_KEY } from "./object-graph.ts";
 import { type Bundle, openBundle, sourcesOf } from "./open.ts";
 import { boxOfSlice } from "./slice.ts";
 import { readEntryBox, streamEntry } from "./stream.ts";

@@ -17,12 +17,12 @@ import {
   VarscopeError,
 } from "../../base/index.ts";
 import { compareBytes } from "../../wire/index.ts";
+import { openV1Collection } from "../checkpoint-v1/open.ts";
 import type { ReadOptions } from "../collection/index.ts";
 import { locateCheckpoint } from "./files.ts";
 import { type Checkpoint, type CheckpointEntry, openCheckpoint } from "./open.ts";
 import { sliceKey, sliceShape } from "./slice.ts";
 import { latestCheckpoint } from "./state.ts";
-import { openV1Collection } from "./v1.ts";
 
 /** An open checkpoint of either format. Names are its keys. */
 export interface CheckpointReader {

@@ -12,13 +12,13 @@ import {
   VarscopeError,
   wholeBox,
 } from "../../base/index.ts";
+import { slicePieces } from "../checkpoint-v1/pieces.ts";
 import type { CollectionWriter, ReadOptions, WritableVariable } from "../collection/index.ts";
 import { writeIndex } from "./bundle.ts";
 import { type Drafts, dataChunks, hasValues, type Item } from "./draft.ts";
 import { dataFile, indexFile } from "./files.ts";
 import { publish } from "./publish.ts";
 import { parseSliceSpec } from "./slice.ts";
-import { slicePieces } from "./v1-pieces.ts";
 import { MAX_PARTS } from "./values.ts";
 
 /** A tensor to save. */

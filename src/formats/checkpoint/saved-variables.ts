@@ -2,10 +2,15 @@
 
 import type { Files } from "#platform";
 import { collectionOf, type StoredVariable, type VariableCollection } from "../collection/index.ts";
+import {
+  OBJECT_GRAPH_KEY,
+  type ObjectGraph,
+  readObjectGraph,
+  VARIABLE_VALUE,
+} from "../object-graph/graph.ts";
+import { withObjectFacts } from "../object-graph/variables.ts";
 import type { IndexEntry } from "./bundle.ts";
 import { graphBytes, storedVariable } from "./collection.ts";
-import { withObjectFacts } from "./object.ts";
-import { OBJECT_GRAPH_KEY, type ObjectGraph, readObjectGraph, VARIABLE_VALUE } from "./object-graph.ts";
 import { openBundle, sourcesOf } from "./open.ts";
 
 /**

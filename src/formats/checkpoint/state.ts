@@ -17,8 +17,8 @@ import {
   writeFileAtomic,
 } from "#platform";
 import { isVarscopeError, VarscopeError } from "../../base/index.ts";
+import { hasMatch } from "../checkpoint-v1/files.ts";
 import { formatState, parseState } from "./state-text.ts";
-import { hasMatch } from "./v1-files.ts";
 
 /** What a state file says. Paths are prefixes. */
 export interface CheckpointState {

@@ -14,7 +14,7 @@ import {
   SavedModelObjectsSchema,
   SavedModelSchema,
 } from "../../proto/index.ts";
-import { openSavedVariables } from "../checkpoint/index.ts";
+import { openSavedVariables } from "../checkpoint/saved-variables.ts";
 import { collectionOf, type VariableCollection } from "../collection/index.ts";
 import { readMessage } from "../graph-def/index.ts";
 import { parseMessage } from "../proto-text/index.ts";

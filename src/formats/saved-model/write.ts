@@ -14,7 +14,7 @@ import {
   writeFileAtomic,
 } from "#platform";
 import { formatShape, sameShape, VarscopeError } from "../../base/index.ts";
-import { OBJECT_GRAPH_KEY, writeV2Collection } from "../checkpoint/index.ts";
+import { writeV2Collection } from "../checkpoint/index.ts";
 import {
   type Contents,
   contentsOf,
@@ -24,6 +24,7 @@ import {
   type WriteCollectionOptions,
   type WriteReport,
 } from "../collection/index.ts";
+import { OBJECT_GRAPH_KEY } from "../object-graph/index.ts";
 import { openSavedModel, variablesPrefix } from "./read.ts";
 
 /**

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytesSource, heldFiles, type Source } from "#platform";
 import { type Box, type DType, fromBytes, fromData, sizeOf, type Tensor, tensor } from "../../base/index.ts";
+import { openV1Collection, parseSliceSpec, writeV1Collection } from "../checkpoint/index.ts";
+import { boxOfSlice } from "../checkpoint/slice.ts";
 import { cutBox, joinPieces, variableOf, type WritableVariable } from "../collection/index.ts";
-import { openV1Collection, parseSliceSpec, writeV1Collection } from "./index.ts";
-import { boxOfSlice } from "./slice.ts";
 
 interface Golden {
   readonly name: string;

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { bytesOf, type DType, fromBytes, type Tensor, VarscopeError } from "../../base/index.ts";
+import { openCheckpointCollection } from "../checkpoint/collection.ts";
 import {
   type Contents,
   collectionOf,
@@ -12,11 +13,10 @@ import {
   type VariableCollection,
   type WritableVariable,
 } from "../collection/index.ts";
-import { openCheckpointCollection } from "./collection.ts";
-import { objectVariables } from "./object.ts";
-import { escapeLocalName, readObjectGraph, unescapeLocalName, writeObjectGraph } from "./object-graph.ts";
-import { kerasLayoutOf, toKeras2Layout, toKeras3Layout } from "./object-keras.ts";
-import { objectContents, writeObjectCollection } from "./object-write.ts";
+import { escapeLocalName, readObjectGraph, unescapeLocalName, writeObjectGraph } from "./graph.ts";
+import { kerasLayoutOf, toKeras2Layout, toKeras3Layout } from "./keras.ts";
+import { objectVariables } from "./variables.ts";
+import { objectContents, writeObjectCollection } from "./write.ts";
 
 const GOLDENS = join(import.meta.dirname, "..", "..", "..", "tests", "goldens", "object-checkpoint");
 

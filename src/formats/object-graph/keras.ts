@@ -9,9 +9,9 @@
  */
 
 import type { VariableCollection } from "../collection/index.ts";
-import { childOf, itemsOf, type ObjectGraph, type ObjectNode } from "./object-graph.ts";
-import { kindOf, type OptimizerKind } from "./object-kinds.ts";
-import { addList, addNode, type Draft, type Edge, type Relaid, reference, relaid } from "./object-layout.ts";
+import { childOf, itemsOf, type ObjectGraph, type ObjectNode } from "./graph.ts";
+import { kindOf, type OptimizerKind } from "./kinds.ts";
+import { addList, addNode, type Draft, type Edge, type Relaid, reference, relaid } from "./layout.ts";
 
 /**
  * What Keras 3's `tf.train.Checkpoint(model=..., optimizer=...).restore` takes, of a checkpoint of Keras 2.

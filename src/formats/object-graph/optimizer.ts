@@ -6,7 +6,7 @@
  */
 
 import type { Role } from "../collection/index.ts";
-import { childOf, itemsOf, type ObjectGraph, type ObjectNode } from "./object-graph.ts";
+import { childOf, itemsOf, type ObjectGraph, type ObjectNode } from "./graph.ts";
 
 /** What is known of a variable of an optimizer. */
 export interface OptimizerFacts {

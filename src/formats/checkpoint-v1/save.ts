@@ -9,12 +9,12 @@ import { crc32c, type Staged, stageFile } from "#platform";
 import { type Box, compareText, DTYPES, type DType, sizeOf, VarscopeError } from "../../base/index.ts";
 import { SavedTensorSlicesSchema, TensorSliceProtoSchema } from "../../proto/index.ts";
 import { compareBytes, pushVarint, tableBuilder } from "../../wire/index.ts";
+import { shardedFilename } from "../checkpoint/files.ts";
+import { sliceKey, type TensorSlice } from "../checkpoint/slice.ts";
 import type { CollectionWriter, WritableVariable, WriteCollectionOptions } from "../collection/index.ts";
-import { shardedFilename } from "./files.ts";
-import { sliceKey, type TensorSlice } from "./slice.ts";
-import { listOf, packValues } from "./v1-lists.ts";
-import { V1_VERSION } from "./v1-meta.ts";
-import { slicePieces } from "./v1-pieces.ts";
+import { listOf, packValues } from "./lists.ts";
+import { V1_VERSION } from "./meta.ts";
+import { slicePieces } from "./pieces.ts";
 
 /** Bytes that TensorFlow reckons with for a value; what is not here it cannot save. @see tensor_slice_writer.cc MaxBytesPerElement */
 const MOST_VALUE_BYTES: Partial<Record<DType, number>> = {

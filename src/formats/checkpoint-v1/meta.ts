@@ -17,9 +17,9 @@ import {
   VersionDefSchema,
 } from "../../proto/index.ts";
 import { readVarint } from "../../wire/index.ts";
+import { boxOfSlice, type TensorSlice } from "../checkpoint/slice.ts";
 import { needElements } from "../collection/index.ts";
-import { boxOfSlice, type TensorSlice } from "./slice.ts";
-import { openTable, type Table } from "./v1-table.ts";
+import { openTable, type Table } from "./table.ts";
 
 /** A slice of a tensor, whose values are in one of the files. */
 export interface V1Slice {

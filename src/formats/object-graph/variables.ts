@@ -6,14 +6,8 @@
  */
 
 import type { StoredVariable } from "../collection/index.ts";
-import {
-  OBJECT_GRAPH_KEY,
-  type ObjectGraph,
-  objectOfKey,
-  readObjectGraph,
-  VARIABLE_VALUE,
-} from "./object-graph.ts";
-import { optimizerFacts } from "./object-optimizer.ts";
+import { OBJECT_GRAPH_KEY, type ObjectGraph, objectOfKey, readObjectGraph, VARIABLE_VALUE } from "./graph.ts";
+import { optimizerFacts } from "./optimizer.ts";
 
 /**
  * The tensors of an object-based checkpoint, named by its object graph.

@@ -20,6 +20,7 @@ import {
   VarscopeError,
   wholeBox,
 } from "../../base/index.ts";
+import { sliceKey } from "../checkpoint/slice.ts";
 import {
   allocated,
   collectionOf,
@@ -28,11 +29,10 @@ import {
   type StoredVariable,
   type VariableCollection,
 } from "../collection/index.ts";
-import { sliceKey } from "./slice.ts";
-import { locateV1 } from "./v1-files.ts";
-import { readV1Tensors, type V1Slice, type V1Tensor } from "./v1-meta.ts";
-import type { TableValue } from "./v1-table.ts";
-import { needValues, readSlice } from "./v1-values.ts";
+import { locateV1 } from "./files.ts";
+import { readV1Tensors, type V1Slice, type V1Tensor } from "./meta.ts";
+import type { TableValue } from "./table.ts";
+import { needValues, readSlice } from "./values.ts";
 
 /**
  * Opens a V1 checkpoint; reads which tensors it has. All dtypes are read, also those that TensorFlow's own reader refuses.

@@ -10,8 +10,8 @@ import {
   VarscopeError,
 } from "../../base/index.ts";
 import { rowBoxes } from "../collection/index.ts";
-import { type Filling, fixedReader, type ListReader, leastBytes, listOf, varintReader } from "./v1-lists.ts";
-import type { TableValue } from "./v1-table.ts";
+import { type Filling, fixedReader, type ListReader, leastBytes, listOf, varintReader } from "./lists.ts";
+import type { TableValue } from "./table.ts";
 
 /** Elements of a slice: a run of them in row-major order. */
 export interface SlicePiece {

@@ -6,6 +6,7 @@
  */
 
 import type { Tensor } from "../../base/index.ts";
+import { writeV2Collection } from "../checkpoint/save.ts";
 import {
   type CollectionWriter,
   type Contents,
@@ -13,7 +14,6 @@ import {
   type WritableVariable,
   type WriteReport,
 } from "../collection/index.ts";
-import { namesOfKeys } from "./object.ts";
 import {
   attributeKey,
   escapeLocalName,
@@ -27,8 +27,8 @@ import {
   slotOfKey,
   VARIABLE_VALUE,
   writeObjectGraph,
-} from "./object-graph.ts";
-import { writeV2Collection } from "./save.ts";
+} from "./graph.ts";
+import { namesOfKeys } from "./variables.ts";
 
 /** The tensors of an object-based checkpoint, and what has no place in one. */
 export interface ObjectContents extends WriteReport {

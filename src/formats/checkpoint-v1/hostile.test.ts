@@ -5,9 +5,9 @@ import { bytesSource, heldFiles } from "#platform";
 import { isVarscopeError, sizeOf } from "../../base/index.ts";
 import { SavedTensorSlicesSchema } from "../../proto/index.ts";
 import { pushVarint, readTable, type TableEntry, writeTable } from "../../wire/index.ts";
+import { openV1Collection } from "../checkpoint/index.ts";
+import { sliceKey } from "../checkpoint/slice.ts";
 import type { VariableCollection } from "../collection/index.ts";
-import { openV1Collection } from "./index.ts";
-import { sliceKey } from "./slice.ts";
 
 const GOLDENS = new URL("../../../tests/goldens/checkpoint-v1/", import.meta.url);
 const golden = (file: string): Uint8Array => new Uint8Array(readFileSync(new URL(file, GOLDENS)));

@@ -26,8 +26,8 @@ import {
   readObjectGraph,
   VARIABLE_VALUE,
   writeObjectGraph,
-} from "./object-graph.ts";
-import { type OptimizerFacts, optimizerFacts } from "./object-optimizer.ts";
+} from "./graph.ts";
+import { type OptimizerFacts, optimizerFacts } from "./optimizer.ts";
 
 /** What goes into a checkpoint of another layout, and what has no place there. */
 export interface Relaid extends WriteReport {
