@@ -74,10 +74,13 @@ export function fitted(
   const { variables, extras = {} } = contents;
   const sameKeys = KEYS[from] === KEYS[to] && from !== "saved-model";
   return {
-    contents: { variables: sameKeys ? variables : variables.map(withoutKey), extras },
+    contents: sameKeys ? contents : { variables: variables.map(withoutKey), extras: withoutLists(extras) },
     left: leftOf(from, extras, to),
   };
 }
+
+/** Keras's lists of groups speak of keys. */
+const withoutLists = ({ kerasAttributes: _, ...extras }: Extras): Extras => extras;
 
 const withoutKey = ({ key: _, aliases: __, ...v }: WritableVariable): WritableVariable => v;
 

@@ -10,7 +10,7 @@ import {
 } from "../collection/index.ts";
 import { memberBytes, memberSource, openZip, type Zip } from "../zip/index.ts";
 import { type H5File, openH5File } from "./h5-file.ts";
-import { type GroupTexts, groupAt, groupTexts, type H5Group, h5Tree, textOf } from "./h5-tree.ts";
+import { type GroupTexts, groupAt, groupTexts, type H5Group, h5Tree, listOf, textOf } from "./h5-tree.ts";
 import type { Config } from "./layer-variables.ts";
 import { legacyVariables } from "./legacy.ts";
 import { weightVariables } from "./weights.ts";
@@ -31,7 +31,7 @@ const JSON_BYTES = 256 << 20;
  */
 export async function openKerasH5File(source: Source, path: string): Promise<VariableCollection> {
   return opened(source, async (file, root, texts) => {
-    if (isWeights(root))
+    if (isWeights(root, texts))
       return { variables: await weightVariables(file, root, texts, {}), format: "keras-weights" };
     const config = textOf(texts, root, "model_config");
     const training = textOf(texts, root, "training_config");
@@ -116,8 +116,9 @@ async function opened(
 }
 
 /** Keras 3's layout: variables by number in groups called `vars`. */
-function isWeights(root: H5Group): boolean {
-  if (groupAt(root, "model_weights") !== undefined) return false;
+function isWeights(root: H5Group, texts: GroupTexts): boolean {
+  if (groupAt(root, "model_weights") !== undefined || listOf(texts, "", "layer_names").length > 0)
+    return false;
   const hasVars = (group: H5Group): boolean =>
     (group.name === "vars" && group.groups.length === 0) || group.groups.some(hasVars);
   return hasVars(root);
