@@ -52,8 +52,10 @@ export interface VariableSpeeds {
   /** process time of `inspect` on 5 GB, and of Python's list_variables with its import */
   readonly inspect: number;
   readonly listVariables?: number;
-  /** 1 GB */
+  /** 1 GB, each tensor into memory of its own, which the kernel must make */
   readonly read: number;
+  /** 1 GB, piece by piece, as statistics, comparing and converting read */
+  readonly stream: number;
   readonly readTensorFlow?: number;
   /** the second reading of a process, into memory that the first gave back */
   readonly readTensorFlowAgain?: number;
@@ -114,16 +116,29 @@ async function ofOneGigabyte(folder: string, python: string | undefined) {
     for (const { name } of tensors) await checkpoint.read(name);
     await checkpoint.close();
   };
-  const times: number[][] = [[], [], [], [], []];
+  const stream = async (): Promise<void> => {
+    const model = await openModel(ours);
+    for (const { name } of model.variables) for await (const _ of model.stream(name));
+    await model.close();
+  };
+  const times: number[][] = [[], [], [], [], [], []];
   for (let round = 0; round < ROUNDS; round++) {
     times[0]!.push(await seconds(() => saveCheckpoint(ours, tensors, { sync: false })));
     times[1]!.push(await seconds(read));
+    times[2]!.push(await seconds(stream));
     if (python === undefined) continue;
     const found = JSON.parse(run(python, ["-c", PYTHON, theirs]).trim().split("\n").at(-1)!) as number[];
-    for (const [i, s] of found.entries()) times[2 + i]!.push(s);
+    for (const [i, s] of found.entries()) times[3 + i]!.push(s);
   }
-  const [write, reading, ...tf] = times.map(median) as [number, number, number, number, number];
-  const mine = { write, read: reading };
+  const [write, reading, streaming, ...tf] = times.map(median) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const mine = { write, read: reading, stream: streaming };
   return python === undefined
     ? mine
     : { ...mine, writeTensorFlow: tf[0], readTensorFlow: tf[1], readTensorFlowAgain: tf[2] };
@@ -192,6 +207,7 @@ export function variableLines(s: VariableSpeeds): string[] {
   return [
     `variables: inspect of 5 GB ${f(s.inspect)} s as a process (list_variables of Python with import ${f(s.listVariables)} s)`,
     `  read 1 GB ${f(s.read)} s, ${over(s.readTensorFlow, s.read)} CheckpointReader's speed (${over(s.readTensorFlowAgain, s.read)} of its second reading)`,
+    `  stream 1 GB ${f(s.stream)} s, ${over(s.readTensorFlow, s.stream)} CheckpointReader's speed (${over(s.readTensorFlowAgain, s.stream)} of its second reading)`,
     `  write 1 GB ${f(s.write)} s, ${over(s.writeTensorFlow, s.write)} Saver's speed`,
     `  100,000 names open in ${f(s.open)} s; as any container ${f(s.openAny)} s`,
     ...s.convert.map(

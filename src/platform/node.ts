@@ -243,6 +243,13 @@ export const absolutePath = (file: string): string => path.resolve(file);
 /** `file` as seen from the folder `from`. */
 export const relativePath = (from: string, file: string): string => path.relative(from, file);
 
+/** Memory that is about to be overwritten whole: what is in it is not cleared first, which costs as much as a read of it. */
+export const unsetBytes = (length: number): Uint8Array =>
+  length <= MAX_UNSET_BYTES ? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer) : new Uint8Array(length);
+
+/** Beyond 4 GiB Node has no such memory. */
+const MAX_UNSET_BYTES = 2 ** 32 - 1;
+
 /** Seconds since 1970. */
 export const now = (): number => Date.now() / 1000;
 

@@ -92,6 +92,9 @@ export const absolutePath = (file: string): string => new URL(file, globalThis.l
 export const relativePath = (from: string, file: string): string =>
   file.startsWith(`${from}/`) ? file.slice(from.length + 1) : file;
 
+/** Memory that is about to be overwritten whole. */
+export const unsetBytes = (length: number): Uint8Array => new Uint8Array(length);
+
 /** Seconds since 1970. */
 export const now = (): number => Date.now() / 1000;
 

@@ -2,7 +2,6 @@
 
 import { crc32c, type Source } from "#platform";
 import {
-  allocate,
   type Box,
   bytesOf,
   copyRegion,
@@ -20,6 +19,7 @@ import {
   VarscopeError,
   wholeBox,
 } from "../../base/index.ts";
+import { allocated } from "../collection/index.ts";
 import type { IndexEntry, Stored } from "./bundle.ts";
 import { boxOfSlice } from "./slice.ts";
 import { readStrings } from "./strings.ts";
@@ -48,22 +48,9 @@ export async function readEntry(entry: IndexEntry, shard: ShardOf, options: Read
   const item = { name, dtype, count: sizeOf(shape), stored: entry };
   if (dtype === "string") return fromData(dtype, shape, await readStringItem(item, shard, options));
   await needStored(item, shard);
-  const tensor = { dtype, shape, data: allocated(name, dtype, item.count) };
+  const tensor = { dtype, shape, data: allocated(dtype, item.count, name) };
   await readBytes(item, bytesOf(tensor), shard, options);
   return tensor;
-}
-
-/** Storage of a tensor whose size the file's length has confirmed. */
-function allocated(name: string, dtype: DType, count: number): Tensor["data"] {
-  try {
-    return allocate(dtype, count);
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new VarscopeError("RESOURCE_EXHAUSTED", `no memory for ${count} values of ${dtype}`, {
-      at: name,
-      cause,
-    });
-  }
 }
 
 /** Checks that the file has the values, before memory is taken for them. */
@@ -180,7 +167,7 @@ export async function readRegion(
     used.map(({ part }) => part),
     shard,
   );
-  const target = { dtype, shape: region.size, data: allocated(name, dtype, sizeOf(region.size)) };
+  const target = { dtype, shape: region.size, data: allocated(dtype, sizeOf(region.size), name) };
   const width = DTYPES[dtype].kind === "complex" ? 2 : 1;
   for (const { part, box, common } of used) {
     const item = { name, dtype, count: sizeOf(box.size), stored: part };
@@ -201,7 +188,7 @@ async function readPart(item: Item, shard: ShardOf, options: ReadOptions): Promi
   const tensor = {
     dtype: item.dtype,
     shape: [item.count],
-    data: allocated(item.name, item.dtype, item.count),
+    data: allocated(item.dtype, item.count, item.name),
   };
   await readBytes(item, bytesOf(tensor), shard, options);
   return tensor.data;
@@ -321,7 +308,7 @@ async function readGroup(
     const stored = bytes.subarray(entry.offset - first.offset, entry.offset - first.offset + entry.bytes);
     if (dtype === "string") return fromData(dtype, shape, decodeStrings(item, source, stored.slice()));
     checkCrc(item, source, crc32c(stored));
-    const tensor = { dtype, shape, data: allocated(name, dtype, item.count) };
+    const tensor = { dtype, shape, data: allocated(dtype, item.count, name) };
     bytesOf(tensor).set(stored);
     return tensor;
   });

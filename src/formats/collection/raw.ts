@@ -1,6 +1,6 @@
 /** @file Values that lie in a source as they are in memory: row-major, little-endian, in one run. Start at `rawVariable`. */
 
-import type { Source } from "#platform";
+import { type Source, unsetBytes } from "#platform";
 import {
   allocate,
   type Box,
@@ -9,6 +9,7 @@ import {
   DTYPES,
   type DType,
   formatShape,
+  fromBytes,
   runOf,
   sizeOf,
   type Tensor,
@@ -77,10 +78,15 @@ export function needRunning(signal: AbortSignal | undefined, at: string): void {
     throw new VarscopeError("CANCELLED", "the read was aborted", { at, cause: signal.reason });
 }
 
-/** Storage for `count` elements that are known to be there. @throws VarscopeError RESOURCE_EXHAUSTED - no memory */
+/**
+ * Storage for `count` elements that are known to be there, all of which will be overwritten.
+ *
+ * @throws VarscopeError RESOURCE_EXHAUSTED - no memory
+ */
 export function allocated(dtype: DType, count: number, at: string): Tensor["data"] {
+  const { bytes } = DTYPES[dtype];
   try {
-    return allocate(dtype, count);
+    return bytes === 0 ? allocate(dtype, count) : fromBytes(dtype, [count], unsetBytes(count * bytes)).data;
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
     throw new VarscopeError("RESOURCE_EXHAUSTED", `no memory for ${count} values of ${dtype}`, { at, cause });
