@@ -57,6 +57,7 @@ export async function pagesOf(source: Source): Promise<Pages> {
     return page;
   };
   const readNow = (offset: number, target: Uint8Array): boolean => {
+    if (target.length === 0) return true; // behind the end there is no page to wait for
     const first = Math.floor(offset / pageBytes);
     const end = Math.ceil((offset + target.length) / pageBytes);
     for (let i = first; i < end; i++) {

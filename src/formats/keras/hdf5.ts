@@ -6,6 +6,7 @@
  */
 
 import { VarscopeError } from "../../base/index.ts";
+import { heapCheck } from "./h5-heaps.ts";
 import type { Pages } from "./h5-pages.ts";
 
 /** What the library says of the type of a dataset or attribute. */
@@ -109,6 +110,8 @@ export interface H5Mount {
   reads: H5Read[] | undefined;
   /** bytes that the operation has read */
   readBytes: number;
+  /** what was found in the bytes that it asked for */
+  fault: VarscopeError | undefined;
 }
 
 /** The loaded library. */
@@ -187,7 +190,8 @@ function libraryOf(module: Module): Hdf5 {
     calls: module,
     generation: () => generation,
     mount: (pages) => {
-      const mount: H5Mount = { path: `/varscope-${++made}.h5`, pages, reads: undefined, readBytes: 0 };
+      const path = `/varscope-${++made}.h5`;
+      const mount: H5Mount = { path, pages, reads: undefined, readBytes: 0, fault: undefined };
       outside.allowed.add(mount.path);
       FS.writeFile(mount.path, new Uint8Array(0));
       const { node } = FS.lookupPath(mount.path);
@@ -206,11 +210,13 @@ function libraryOf(module: Module): Hdf5 {
       said = "";
       outside.asked = undefined;
       mount.readBytes = 0;
+      mount.fault = undefined;
       const { value, error } = onCleanStack(module, () => work(module));
       hasFailed ||= error !== undefined && !mount.pages.missing(); // one that waits for a page left nothing behind
+      if (error !== undefined && isBroken(error.cause)) restore();
       if (outside.asked !== undefined) throw escaped(outside.asked);
+      if (mount.fault !== undefined) throw mount.fault;
       if (error === undefined) return value as never;
-      if (isBroken(error.cause)) restore();
       throw failed(error.cause, said);
     },
   };
@@ -258,18 +264,30 @@ function forbidOthers({ FS }: Module): Outside {
   return outside;
 }
 
+/** What a read costs beside its bytes: small ones in circles take the time. */
+const READ_BYTES = 512;
+
 function streamOf(mount: H5Mount, failure: () => Error): object {
   const { pages } = mount;
+  const checkHeaps = heapCheck(pages);
+  const isSound = (offset: number, bytes: Uint8Array): boolean => {
+    try {
+      return checkHeaps(offset, bytes);
+    } catch (e) {
+      mount.fault = e as VarscopeError; // the library gets an errno: a throw would leave it in the middle
+      return false;
+    }
+  };
   // Many times the file: a structure that leads in circles.
   const most = 8 * pages.size + (1 << 30);
   return {
     read: (_stream: unknown, buffer: Uint8Array, offset: number, length: number, position: number) => {
       const fits = Math.max(0, Math.min(length, pages.size - position));
-      mount.readBytes += fits + 64;
+      mount.readBytes += fits + READ_BYTES;
       if (mount.readBytes > most) throw failure();
       mount.reads?.push({ offset: position, length: fits });
       const target = new Uint8Array(buffer.buffer, buffer.byteOffset + offset, fits);
-      if (!pages.readNow(position, target)) throw failure();
+      if (!pages.readNow(position, target) || !isSound(position, target)) throw failure();
       return fits;
     },
     write: () => {
