@@ -71,7 +71,7 @@ export function objectSuite(tf: TensorFlow | null, folder: string): void {
       await from.close();
     });
 
-    test.each(["k2-seq-later"])("%s, there and back: Keras 2 restores it whole", async (name) => {
+    test.for(["k2-seq-later"])("%s, there and back: Keras 2 restores it whole", async (name, context) => {
       const from = await golden(name);
       const [there, back] = [join(at, `${name}-there`), join(at, `${name}-back`)];
       await writeObjectCollection(there, toKeras3Layout(from).contents, { sync: false });
@@ -80,13 +80,12 @@ export function objectSuite(tf: TensorFlow | null, folder: string): void {
         sync: false,
       });
       const found = await restored(back, name, "tf_keras");
-      if (found !== null) {
-        found.y.flat().forEach((v, i) => {
-          expect(Math.abs(v - caseOf(name).outputs.flat()[i]!)).toBeLessThan(1e-5);
-        });
-        expect(found.step).toBe(4);
-      }
       await Promise.all([from.close(), opened.close()]);
+      if (found === null) return context.skip("no tf_keras");
+      found.y.flat().forEach((v, i) => {
+        expect(Math.abs(v - caseOf(name).outputs.flat()[i]!)).toBeLessThan(1e-5);
+      });
+      expect(found.step).toBe(4);
     });
 
     test("names alone make a tree that tf.train.Checkpoint restores", async () => {
