@@ -212,12 +212,13 @@ function libraryOf(module: Module): Hdf5 {
       mount.readBytes = 0;
       mount.fault = undefined;
       const { value, error } = onCleanStack(module, () => work(module));
-      hasFailed ||= error !== undefined && !mount.pages.missing(); // one that waits for a page left nothing behind
+      const isWhole = error === undefined && said === ""; // a list that broke off comes as a shorter one
+      hasFailed ||= !isWhole && !mount.pages.missing(); // one that waits for a page left nothing behind
       if (error !== undefined && isBroken(error.cause)) restore();
       if (outside.asked !== undefined) throw escaped(outside.asked);
       if (mount.fault !== undefined) throw mount.fault;
-      if (error === undefined) return value as never;
-      throw failed(error.cause, said);
+      if (isWhole) return value as never;
+      throw failed(error?.cause, said);
     },
   };
 }
