@@ -1,6 +1,6 @@
 /**
- * @file The mutation run: `npm run fuzz -- [--seed N] [--kind KIND] [--mutants N] [--workers N] [--index N]`. Prints a table and
- * fails where a mutant gave neither values nor a typed error, or took too much. `--index` runs one mutant of a kind and writes its files.
+ * @file The mutation run: `npm run fuzz -- [--seed N] [--kind KIND] [--mutants N] [--workers N] [--index N] [--out FOLDER]`. Prints a table
+ * and fails where a mutant gave neither values nor a typed error, or took too much. `--index` runs one mutant of a kind and writes its files.
  */
 
 import { fork } from "node:child_process";
@@ -13,7 +13,6 @@ import { type Job, LIMITS, MUTANTS, type Report } from "./plan.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const GOLDENS = join(ROOT, "tests", "goldens");
-const RUNS = join(ROOT, "runs", "fuzz");
 /** Mutants of one job: enough to cost nothing, few enough to share out. */
 const JOB = 200;
 
@@ -24,8 +23,10 @@ const { values } = parseArgs({
     mutants: { type: "string" },
     workers: { type: "string" },
     index: { type: "string" },
+    out: { type: "string", default: join(ROOT, "runs", "fuzz") },
   },
 });
+const RUNS = values.out;
 const kinds = values.kind === undefined ? KINDS : KINDS.filter((k) => values.kind!.split(",").includes(k));
 
 function jobsOf(): Job[] {
