@@ -62,13 +62,13 @@ async function openLocated({ file, kind }: Located, files: Files): Promise<Varia
     case "saved-model":
       return (await import("./graph/saved-model.ts")).openSavedModelFile(file, files);
     case "keras-v3":
-      return (await import("../formats/keras/index.ts")).openKerasArchive(files.source(file), file);
+      return openFile(file, files, (await import("../formats/keras/index.ts")).openKerasArchive);
     case "hdf5":
-      return (await import("../formats/keras/index.ts")).openKerasH5File(files.source(file), file);
+      return openFile(file, files, (await import("../formats/keras/index.ts")).openKerasH5File);
     case "npz":
-      return (await import("../formats/arrays/index.ts")).openNpz(files.source(file), file);
+      return openFile(file, files, (await import("../formats/arrays/index.ts")).openNpz);
     case "safetensors":
-      return (await import("../formats/arrays/index.ts")).openSafetensors(files.source(file), file);
+      return openFile(file, files, (await import("../formats/arrays/index.ts")).openSafetensors);
     case "graph-def":
     case "graph-def-text":
     case "meta-graph":
@@ -78,6 +78,21 @@ async function openLocated({ file, kind }: Located, files: Files): Promise<Varia
     }
     default:
       throw notReadable(file, kind);
+  }
+}
+
+/** Opens a container that is one file, and gives the file back where that fails. */
+async function openFile(
+  file: string,
+  files: Files,
+  open: (source: Source, path: string) => Promise<VariableCollection>,
+): Promise<VariableCollection> {
+  const source = files.source(file);
+  try {
+    return await open(source, file);
+  } catch (e) {
+    await source.close();
+    throw e;
   }
 }
 
