@@ -1,13 +1,19 @@
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { getElement, type Tensor } from "../../base/index.ts";
 import { gatherValues } from "../../formats/collection/index.ts";
-import { openModel } from "../open-model.ts";
+import { type Model, openModel } from "../open-model.ts";
 import { planConvert } from "./convert.ts";
 import { planLike } from "./convert-like.ts";
 
 const GOLDENS = join(import.meta.dirname, "..", "..", "..", "tests", "goldens", "convert");
-const opened = (name: string) => openModel(join(GOLDENS, name));
+const models: Model[] = [];
+afterEach(() => Promise.all(models.splice(0).map((m) => m.close())));
+async function opened(name: string): Promise<Model> {
+  const model = await openModel(join(GOLDENS, name));
+  models.push(model);
+  return model;
+}
 const numbers = (t: Tensor) => Array.from({ length: t.data.length }, (_, i) => getElement(t, i));
 
 /** Keras's names for TensorFlow 1's, by hand. */
