@@ -131,6 +131,7 @@ async function* inflatedPieces(zip: Zip, member: ZipMember): AsyncGenerator<Uint
     made.push(chunk);
     bytes += chunk.length;
   });
+  const enough = Math.min(READ_BYTES, member.bytes + 1); // one more than it claims is a bomb: no more of it
   let size = FIRST_READ_BYTES; // of an array often only its header is wanted
   for (let at = 0; at < member.storedBytes; size = Math.min(2 * size, READ_BYTES)) {
     const read = await zip.source.read(start + at, Math.min(size, member.storedBytes - at));
@@ -138,7 +139,7 @@ async function* inflatedPieces(zip: Zip, member: ZipMember): AsyncGenerator<Uint
     for (let from = 0; from < read.length; from += INFLATE_BYTES) {
       const last = at === member.storedBytes && from + INFLATE_BYTES >= read.length;
       push(inflate, read.subarray(from, from + INFLATE_BYTES), last, zip, member);
-      if (bytes < READ_BYTES && from + INFLATE_BYTES < read.length) continue;
+      if (bytes < enough && from + INFLATE_BYTES < read.length) continue;
       if (bytes > 0) yield made.length === 1 ? made[0]! : joined(made, bytes);
       made.length = bytes = 0;
     }
