@@ -51,12 +51,15 @@ function makeProgram(streams: Streams, outcome: Outcome): Command {
     .addHelpText(
       "after",
       `
-PATH is a checkpoint (its prefix, one of its files, its state file or its folder), a GraphDef (.pb, .pbtxt) or a
-MetaGraph (.meta); what it is is told by its bytes. --debug adds a stack trace to an error.
+PATH is a checkpoint (its prefix, one of its files, its state file or its folder), a SavedModel's folder, a GraphDef
+(.pb, .pbtxt), a MetaGraph (.meta), .keras, .weights.h5, .h5, .npz or .safetensors, or the https:// address of one. What it
+is is told by its bytes. --debug adds a stack trace to an error.
 
 Examples:
   varscope inspect runs/digits/model.meta --stats
-  varscope print runs/digits/ bn1/moving_mean
+  varscope print runs/digits/ stem_bn/moving_mean
+  varscope doctor model.keras
+  varscope convert model.ckpt-1000 trained.keras --like untrained.keras
   varscope freeze runs/digits/model.meta --outputs probabilities -o frozen.pb
   varscope run frozen.pb --feed x=@images.npy --fetch probabilities --out results
 
@@ -97,7 +100,7 @@ function addInspect(program: Command, streams: Streams): void {
     .description(
       "What is inside: format, variables by layer and role, totals; a graph's inputs, outputs, signatures, ops.",
     )
-    .argument("<path>", "checkpoint, GraphDef or MetaGraph")
+    .argument("<path>", "any container")
     .option(
       "--stats",
       "smallest, largest, mean, standard deviation (of the finite values), zeros, NaNs and infinities",
@@ -157,7 +160,7 @@ function addPrint(program: Command, streams: Streams): void {
   program
     .command("print")
     .description("One tensor: name, dtype, shape and values, as numpy prints them.")
-    .argument("<path>", "checkpoint, GraphDef or MetaGraph")
+    .argument("<path>", "any container")
     .argument("<name>", "variable or constant; ':0' may follow")
     .option("--all", "all values, not the ends alone")
     .option("--npy <file>", "write the tensor as .npy instead")
