@@ -19,7 +19,7 @@ export type StatsAnswer =
   | { readonly error: ErrorDetails & { readonly code: ErrorCode; readonly what: string } };
 
 /** A thread takes some 0.1 s to start, in which one reads about this much. */
-export const WORTH_BYTES = 128 << 20;
+const WORTH_BYTES = 128 << 20;
 /** More would wait for the disk together. */
 const MOST_THREADS = 8;
 
@@ -78,7 +78,10 @@ function inThread(
   signal: AbortSignal | undefined,
   onProgress: (bytes: number) => void,
 ): Promise<readonly (readonly [string, Stats])[]> {
-  const worker = new Worker(new URL("./stats-worker.js", import.meta.url), { workerData: job });
+  const worker = new Worker(new URL("./stats-worker.js", import.meta.url), {
+    workerData: job,
+    execArgv: [], // flags of this process (--input-type, --conditions) are not for the thread
+  });
   const stop = (): void => void worker.terminate();
   signal?.addEventListener("abort", stop, { once: true });
   return new Promise<readonly (readonly [string, Stats])[]>((resolve, reject) => {

@@ -1,6 +1,6 @@
 /** @file What is inside a container: variables with role and layer, totals, the graph's face. Start at `inspect`. */
 
-import { type DType, type Shape, sizeOrNull, VarscopeError } from "../base/index.ts";
+import { sizeOrNull, VarscopeError } from "../base/index.ts";
 import type { Format, Role, VariableEntry } from "../formats/collection/index.ts";
 import type { GraphFacts } from "./graph/graph-facts.ts";
 import { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
@@ -16,20 +16,9 @@ export interface InspectOptions extends OpenOptions {
   onProgress?(done: number, all: number): void;
 }
 
-export interface VariableFacts {
-  readonly name: string;
+export interface VariableFacts extends Omit<VariableEntry, "key" | "parts" | "aliases"> {
   /** as the container spells it, where that differs */
   readonly key?: string;
-  readonly dtype: DType;
-  readonly shape: Shape | null;
-  readonly bytes: number;
-  readonly role: Role;
-  readonly layer: string;
-  /** of slots and shadows: their variable */
-  readonly of?: string;
-  /** of slots: m, v, momentum, ... */
-  readonly slot?: string;
-  readonly optimizer?: string;
   /** parts of a partitioned variable */
   readonly parts?: number;
   /** where asked; not of strings */

@@ -289,8 +289,6 @@ describe.skipIf(chromium === undefined)("the inspector", () => {
       `10,000 variables: a frame of scrolling takes ${quarter.toFixed(1)} ms of script and layout in the quickest quarter, ${half.toFixed(1)} ms in the median`,
     );
     expect(await page.locator(".row").count()).toBeLessThan(80);
-    // The quickest quarter is what the page costs; the rest is what else the machine does.
-    expect(quarter).toBeLessThan(16);
     const started = performance.now();
     await page.getByRole("searchbox").fill("layer_777/");
     await page.waitForFunction(

@@ -37,15 +37,6 @@ export interface GraphFile {
   readonly checkpoint: string | null;
 }
 
-const GRAPHS: ReadonlySet<FileKind> = new Set<FileKind>([
-  "graph-def",
-  "graph-def-text",
-  "meta-graph",
-  "meta-graph-text",
-]);
-
-export const isGraphKind = (kind: FileKind | null): boolean => kind !== null && GRAPHS.has(kind);
-
 /**
  * Opens a graph: a GraphDef, a MetaGraph, or any path of a checkpoint that has its `.meta` beside it.
  *

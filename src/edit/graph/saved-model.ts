@@ -43,7 +43,7 @@ export const writeSavedModelCopy: CollectionWriter = async (path, contents, opti
 };
 
 /** The graph that a SavedModel is served by, with its signatures. */
-export async function savedGraph(folder: string, files: Files): Promise<GraphFile> {
+async function savedGraph(folder: string, files: Files): Promise<GraphFile> {
   const def = chooseMetaGraph(await readSavedModelMeta(folder, files), undefined, folder);
   const meta = fromMetaGraphDef(def, { registry: CORE_OPS, file: folder });
   const prefix = variablesPrefix(folder);

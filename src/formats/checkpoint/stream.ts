@@ -16,14 +16,13 @@ import {
   type Tensor,
   wholeBox,
 } from "../../base/index.ts";
-import { allocated, rowBoxes } from "../collection/index.ts";
+import { allocated, needRunning, rowBoxes } from "../collection/index.ts";
 import type { IndexEntry, Stored } from "./bundle.ts";
 import { boxOfSlice } from "./slice.ts";
 import {
   checkCrc,
   needCovered,
   needParts,
-  needRunning,
   type ReadOptions,
   readEntry,
   readRegion,

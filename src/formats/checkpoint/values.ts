@@ -19,7 +19,7 @@ import {
   VarscopeError,
   wholeBox,
 } from "../../base/index.ts";
-import { allocated } from "../collection/index.ts";
+import { allocated, needRunning } from "../collection/index.ts";
 import type { IndexEntry, Stored } from "./bundle.ts";
 import { boxOfSlice } from "./slice.ts";
 import { readStrings } from "./strings.ts";
@@ -105,11 +105,6 @@ async function readBytes(
     crc = crc32c(chunk(i), crc);
   }
   checkCrc(item, source, crc);
-}
-
-/** @throws VarscopeError CANCELLED */
-export function needRunning(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new VarscopeError("CANCELLED", "the read was aborted", { cause: signal.reason });
 }
 
 /** Compares the checksum of an entry with that of its bytes. @throws VarscopeError DATA_LOSS - they differ */

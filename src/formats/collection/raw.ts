@@ -73,9 +73,12 @@ export function rawVariable(
 }
 
 /** @throws VarscopeError CANCELLED */
-export function needRunning(signal: AbortSignal | undefined, at: string): void {
+export function needRunning(signal: AbortSignal | undefined, at?: string): void {
   if (signal?.aborted)
-    throw new VarscopeError("CANCELLED", "the read was aborted", { at, cause: signal.reason });
+    throw new VarscopeError("CANCELLED", "the read was aborted", {
+      ...(at !== undefined && { at }),
+      cause: signal.reason,
+    });
 }
 
 /**
