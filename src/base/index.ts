@@ -20,6 +20,7 @@ export { type ErrorCode, type ErrorDetails, isVarscopeError, need, VarscopeError
 export { float8ToFloat, isFloat8 } from "./float8.ts";
 export { groupedBy } from "./group.ts";
 export { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat, roundHalfEven } from "./half.ts";
+export { handleOf, handleTensor } from "./handle.ts";
 export { formatTensor, type PrintOptions } from "./numpy.ts";
 export { formatBytes, formatScalar } from "./numpy-elements.ts";
 export {

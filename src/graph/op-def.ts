@@ -62,6 +62,8 @@ export interface HostContext {
   readonly op: Operation;
   /** state of this op in this session, made on first use: generators of random ops */
   state<S>(make: () => S): S;
+  /** state of the whole session by name, made on first use: tables, by container and shared name */
+  shared<S>(key: string, make: () => S): S;
   /** seed of a random op whose seeds are both 0 */
   entropy(): readonly [number, number];
   readonly files: CheckpointFiles;

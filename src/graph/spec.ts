@@ -130,6 +130,7 @@ function foldInputs(op: Operation, specs: SpecOf): Tensor[] | null {
 const noContext = (op: Operation): HostContext => ({
   op,
   state: () => noSession(op),
+  shared: () => noSession(op),
   entropy: () => noSession(op),
   get files() {
     return noSession(op);

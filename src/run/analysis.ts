@@ -152,7 +152,8 @@ class Analyser {
     if (def.control === "merge") this.visitMerge(op);
     else if (def.variable !== undefined) this.visitVariable(op, def.variable(op.attrs as never));
     else if (access.includes("probe")) this.visitProbe(op);
-    else if (onlyResources && isAbsent(def.host)) this.passResource(op);
+    else if (onlyResources && (isAbsent(def.host) || op.inputs.some((x) => x.dtype === "resource")))
+      this.passResource(op);
     else this.visitComputation(op, access);
   }
 
@@ -191,6 +192,11 @@ class Analyser {
 
   private passResource(op: Operation): void {
     const from = op.inputs.map((x) => this.keys.get(this.resolve(x))).find((k) => k !== undefined);
+    const value = op.inputs.length === 1 ? this.slots.get(this.resolve(op.inputs[0]!)) : undefined;
+    if (from === undefined && value !== undefined) {
+      for (const out of op.outputs) this.slots.set(out, value); // a handle that a host kernel made
+      return;
+    }
     if (from === undefined)
       throw new VarscopeError("UNIMPLEMENTED", `${op.type} makes a resource that varscope does not know`, {
         at: op.name,

@@ -35,6 +35,7 @@ export class Session {
   private readonly options: SessionOptions;
   private readonly families = new Map<string, PlanFamily>();
   private readonly opState = new Map<Operation, unknown>();
+  private readonly sharedState = new Map<string, unknown>();
   private readonly files: CheckpointFiles = checkpointFiles();
   /** ops that this engine turned out to have no kernels for */
   private readonly onHost = new Set<Operation>();
@@ -71,6 +72,7 @@ export class Session {
     await this.dropPlans();
     this.variables.clear();
     this.opState.clear();
+    this.sharedState.clear();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -263,6 +265,10 @@ export class Session {
       state: <S>(make: () => S): S => {
         if (!this.opState.has(op)) this.opState.set(op, make());
         return this.opState.get(op) as S;
+      },
+      shared: <S>(key: string, make: () => S): S => {
+        if (!this.sharedState.has(key)) this.sharedState.set(key, make());
+        return this.sharedState.get(key) as S;
       },
       entropy: () => {
         const words = crypto.getRandomValues(new Uint32Array(2));

@@ -12,6 +12,7 @@ export function hostContext(op: Operation): HostContext {
       state ??= make();
       return state as ReturnType<typeof make>;
     },
+    shared: (_key, make) => make(),
     entropy: () => [1, 2],
     get files(): never {
       throw new Error(`${op.name}: op cases have no files`);
