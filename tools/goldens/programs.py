@@ -599,12 +599,13 @@ def collections_of(graph):
     return out
 
 
-def main():
-    OUT.mkdir(parents=True, exist_ok=True)
-    for old in OUT.glob("*.pb.gz"):
+def write(programs, out, command, **facts):
+    """Goldens of `programs`, functions by name, into the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("*.pb.gz"):
         old.unlink()
     values, files = {}, []
-    for name, build in PROGRAMS.items():
+    for name, build in programs.items():
         graph = tf.Graph()
         with graph.as_default():
             tf.get_variable_scope()
@@ -615,19 +616,24 @@ def main():
             values[name] = {"collections": collections, "variableDefs": definitions}
             if spec is not None:
                 values[name]["run"] = values_of(graph, spec)
-        (OUT / f"{name}.pb.gz").write_bytes(gzip.compress(data, mtime=0))
+        (out / f"{name}.pb.gz").write_bytes(gzip.compress(data, mtime=0))
         files.append(f"{name}.pb.gz")
-    (OUT / "values.json.gz").write_bytes(gzip.compress(json.dumps(values).encode(), mtime=0))
+    (out / "values.json.gz").write_bytes(gzip.compress(json.dumps(values).encode(), mtime=0))
     import tensorflow
 
     manifest = {
         "tensorflow": tensorflow.__version__,
-        "command": "python tools/goldens/programs.py",
-        "note": "layers: tensorflow.python.keras.legacy_tf_layers; batch normalization rebuilt on its base layer after TF 1.15",
+        "command": f"python tools/goldens/{command}",
+        **facts,
         "files": [*files, "values.json.gz"],
     }
-    (OUT / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    write(
+        PROGRAMS,
+        OUT,
+        "programs.py",
+        note="layers: tensorflow.python.keras.legacy_tf_layers; batch normalization rebuilt on its base layer after TF 1.15",
+    )
