@@ -72,6 +72,8 @@ export interface HostContext {
 /** Files as save and restore ops need them. */
 export interface CheckpointFiles {
   save(prefix: string, tensors: readonly { name: string; slice: string; tensor: Tensor }[]): Promise<void>;
+  /** one file of format V1 */
+  saveV1(file: string, tensors: readonly { name: string; slice: string; tensor: Tensor }[]): Promise<void>;
   restore(
     prefix: string,
     wanted: readonly { name: string; slice: string; dtype: DType }[],

@@ -104,7 +104,7 @@ export const RestoreV2 = defineOp("RestoreV2", {
  *
  * @see TensorFlow core/util/saved_tensor_slice_util.cc ParseShapeAndSlice
  */
-function sliceShape(slices: Spec, index: number): Shape | null {
+export function sliceShape(slices: Spec, index: number): Shape | null {
   const text = slices.value === null ? "" : textsOf(slices.value)[index]!;
   if (text === "") return null;
   const parts = text.split(" ");

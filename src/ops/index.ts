@@ -14,6 +14,7 @@ import * as bias from "./bias.ts";
 import * as bits from "./bits.ts";
 import * as broadcast from "./broadcast.ts";
 import * as checkpoint from "./checkpoint.ts";
+import * as checkpointV1 from "./checkpoint-v1.ts";
 import * as clip from "./clip.ts";
 import * as compare from "./compare.ts";
 import * as complex from "./complex.ts";
@@ -52,6 +53,7 @@ import * as state from "./state.ts";
 import * as stateRows from "./state-rows.ts";
 import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
+import * as text from "./text.ts";
 import * as training from "./training.ts";
 import * as trainingRef from "./training-ref.ts";
 import * as trigonometry from "./trigonometry.ts";
@@ -69,6 +71,7 @@ export const CORE_OPS = registry(
   bits,
   broadcast,
   checkpoint,
+  checkpointV1,
   clip,
   compare,
   complex,
@@ -107,6 +110,7 @@ export const CORE_OPS = registry(
   stateRows,
   stitch,
   strided,
+  text,
   training,
   trainingRef,
   trigonometry,

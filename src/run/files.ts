@@ -3,23 +3,21 @@
 import type { CheckpointFiles } from "../graph/index.ts";
 
 const codec = () => import("../formats/checkpoint/index.ts");
+const tensors = () => import("../formats/checkpoint/restore-tensors.ts");
 
 /** Files of this process. */
 export const checkpointFiles = (): CheckpointFiles => ({
-  async save(prefix, tensors) {
+  async save(prefix, given) {
     const { saveCheckpoint } = await codec();
-    await saveCheckpoint(prefix, tensors);
+    await saveCheckpoint(prefix, given);
+  },
+  async saveV1(file, given) {
+    const { saveV1Tensors } = await tensors();
+    await saveV1Tensors(file, given);
   },
   async restore(prefix, wanted) {
-    const { openCheckpoint } = await codec();
-    const checkpoint = await openCheckpoint(prefix);
-    try {
-      return await Promise.all(
-        wanted.map((w) => (w.slice === "" ? checkpoint.read(w.name) : checkpoint.readSlice(w.name, w.slice))),
-      );
-    } finally {
-      await checkpoint.close();
-    }
+    const { restoreTensors } = await tensors();
+    return restoreTensors(prefix, wanted);
   },
   async merge(prefixes, destination, deleteOld) {
     const { mergeCheckpoints } = await codec();
