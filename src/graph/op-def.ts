@@ -144,13 +144,31 @@ export interface OpAspects<I, O, A> {
     attrs: AttrsOf<A>,
     op: Operation,
   ) => Partial<Record<keyof I, Tensor>>;
+  /**
+   * Its output is its input's own memory. Of a reference variable, TensorFlow's ops that come after a write see the new value through it,
+   * though the read itself came before.
+   */
+  readonly sharesMemory?: boolean;
   /** This op makes a variable: its dtype and shape, from the attributes. */
   readonly variable?: (attrs: AttrsOf<A>) => HandleSpec;
   /** TensorFlow's own note on what kind of tensor each output is, where its OpDef has one. @see core/framework/full_type.proto */
   readonly fullType?: (attrs: AttrsOf<A>) => FullType;
-  /** TF1 control flow, solved while planning */
-  readonly control?: "switch" | "merge";
+  /** control flow: solved while planning, never run as an op */
+  readonly control?: ControlKind;
 }
+
+/** What an op does to the flow of a run. "call" to "loop" take functions of the graph's library; "enter" to "loopCond" are TF1's loops. */
+export type ControlKind =
+  | "switch"
+  | "merge"
+  | "call"
+  | "if"
+  | "case"
+  | "loop"
+  | "enter"
+  | "exit"
+  | "next"
+  | "loopCond";
 
 /** An op with everything known of it; the types of its arguments and attributes are erased. */
 export interface OpDef extends OpAspects<ArgSpecs, ArgSpecs, AttrSpecs> {

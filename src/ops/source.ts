@@ -118,6 +118,7 @@ export const Identity = defineOp("Identity", {
   inputs: { input: "T" },
   outputs: { output: "T" },
   attrs: { T: attr.type() },
+  sharesMemory: true,
   infer: ({ input }) => [same(input)],
   partial: ({ input }) => input.partial,
   grad: (_g, _op, dys) => [dys[0]!],

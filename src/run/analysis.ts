@@ -30,6 +30,7 @@ import {
 } from "../graph/index.ts";
 import { isOnnxType } from "../lower/index.ts";
 import type { Pruned, Request } from "./prune.ts";
+import { RefReads } from "./ref-reads.ts";
 import { uninitialized, type VariableStore } from "./state.ts";
 import type { Analysis, Slot, Step, VariableInfo, Write } from "./steps.ts";
 
@@ -64,6 +65,7 @@ class Analyser {
   private readonly steps: Step[] = [];
   private readonly reads: Slot[] = [];
   private readonly constants = new Set<Tensor>();
+  private readonly refReads = new RefReads();
   private nextId = 0;
 
   constructor(
@@ -158,7 +160,7 @@ class Analyser {
   }
 
   private visitComputation(op: Operation, access: readonly (Access | null)[]): void {
-    const inputs = op.inputs.map((x, i) => this.inputSlot(x, access[i]!));
+    const inputs = op.inputs.map((x, i) => this.inputSlot(x, access[i]!, op));
     if (this.isNothing(op)) return;
     this.checkFed(op);
     this.addStep(op, inputs, access);
@@ -213,12 +215,12 @@ class Analyser {
     });
   }
 
-  private inputSlot(input: Output, access: Access | null): Slot | null {
+  private inputSlot(input: Output, access: Access | null, op: Operation): Slot | null {
     const x = this.resolve(input);
     const key = this.keys.get(x);
     if (access === "write") return null;
     if (key !== undefined) return this.read(key);
-    return this.slots.get(x)!;
+    return this.refReads.after(x, op, this.pruned.order) ?? this.slots.get(x)!;
   }
 
   private checkFed(op: Operation): void {
@@ -256,6 +258,10 @@ class Analyser {
       if (slot !== null) this.slots.set(out, slot);
       return slot;
     });
+    if (op.def?.sharesMemory) {
+      const x = this.resolve(op.inputs[0]!);
+      this.refReads.add(op.outputs[0]!, x, x.isRef ? this.keys.get(x) : undefined);
+    }
     const kind = this.kindOf(op, inputs, outputs);
     const writes = this.writesOf(op, inputs, access);
     this.steps.push({ op, kind, inputs, outputs, writes });
@@ -278,6 +284,7 @@ class Analyser {
       const slot = this.slot(fixedSpec(info.dtype, shape), "step", key);
       this.current.set(key, slot);
       this.final.set(key, slot);
+      if (info.isRef) this.refReads.written(key, op, slot);
       writes.push({ key, arg: args[i]!, slot });
     });
     return writes;
