@@ -16,6 +16,7 @@ export {
   type Written,
   writeVariable,
 } from "./create.ts";
+export { ExponentialMovingAverage, type ExponentialMovingAverageOptions } from "./ema.ts";
 export { createGlobalStep, getGlobalStep, getOrCreateGlobalStep } from "./global-step.ts";
 export { valueOrInitial } from "./guard.ts";
 export {

@@ -4,6 +4,7 @@ import type { Shape } from "../base/index.ts";
 import { Output } from "../graph/index.ts";
 import { type Written, writeVariable } from "./create.ts";
 import { zerosInitializer } from "./initializers.ts";
+import { addWith } from "./operand.ts";
 import { getVariable, getVariableScope, variableScope } from "./scope.ts";
 import type { Variable } from "./variable.ts";
 
@@ -22,7 +23,7 @@ export interface AssignMovingAverageOptions {
  */
 export function assignMovingAverage(
   v: Variable,
-  value: Output,
+  value: Output | Variable,
   decay: number | Output,
   options: AssignMovingAverageOptions = {},
 ): Written {
@@ -40,13 +41,13 @@ export function assignMovingAverage(
 const subtract = (v: Variable, delta: Output, name?: string): Written =>
   writeVariable(v, "sub", delta, v.isResource || name === undefined ? {} : { name });
 
-function plainUpdate(v: Variable, value: Output, rate: Output, scope: string): Written {
+function plainUpdate(v: Variable, value: Output | Variable, rate: Output, scope: string): Written {
   const { graph } = v;
-  const difference = graph.add("Sub", [v.value(), value], { name: "sub" });
+  const difference = addWith(graph, "Sub", [v.value(), value], { name: "sub" });
   return subtract(v, graph.add("Mul", [difference, rate], { name: "mul" }), scope);
 }
 
-function debiasedUpdate(v: Variable, value: Output, rate: Output): Written {
+function debiasedUpdate(v: Variable, value: Output | Variable, rate: Output): Written {
   const { graph } = v;
   const [biased, localStep] = variableScope(graph, v.op.name, {}, () => {
     const zeros = { initializer: zerosInitializer(), trainable: false, dtype: v.dtype };
@@ -54,7 +55,7 @@ function debiasedUpdate(v: Variable, value: Output, rate: Output): Written {
       getVariable(graph, freeName(v, name), { ...zeros, ...(shape === null ? {} : { shape }) });
     return graph.colocateWith(v.op, () => [make("biased", v.shape), make("local_step", [])] as const);
   });
-  const difference = graph.add("Sub", [biased.value(), value], { name: "sub" });
+  const difference = addWith(graph, "Sub", [biased.value(), value], { name: "sub" });
   const updated = subtract(biased, graph.add("Mul", [difference, rate], { name: "mul" }));
   const step = writeVariable(localStep, "add", 1);
   const decay = graph.add("Sub", [1, rate], { name: "sub" });
