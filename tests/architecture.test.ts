@@ -107,6 +107,14 @@ test("node: modules appear only where the house allows", () => {
   expect(wrong).toEqual([]);
 });
 
+test("gRPC is known to one file, which loads it when a session needs it", () => {
+  const mentions = (f: string): boolean => readFileSync(join(ROOT, f), "utf8").includes('"@grpc/grpc-js"');
+  expect(sources.filter(mentions)).toEqual(["run/remote/channel-node.ts"]);
+  expect(
+    importsOf("run/remote/channel-node.ts").filter((i) => !i.typeOnly && !i.path.startsWith(".")),
+  ).toEqual([]);
+});
+
 test("no source file is longer than the ceiling, and each says what it is", () => {
   for (const file of sources) {
     const text = readFileSync(join(ROOT, file), "utf8");

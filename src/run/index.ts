@@ -2,6 +2,18 @@
 
 export { loadRuntime } from "#ort";
 export { variableKey } from "./analysis.ts";
+export {
+  type ClusterOptions,
+  type ClusterSpec,
+  clusterDef,
+  type DeviceInfo,
+  type PartialRun,
+  type RemoteSession,
+  type RunMetadata,
+  resetCluster,
+  type TraceLevel,
+  tasksOf,
+} from "./remote/index.ts";
 export type { Runtime } from "./runtime.ts";
 export { type RunOptions, Session, type SessionOptions } from "./session.ts";
 export { VariableStore } from "./state.ts";

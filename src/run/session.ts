@@ -8,13 +8,23 @@ import { checkpointFiles } from "./files.ts";
 import { compilePlan, type Plan } from "./plan.ts";
 import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
 import { type Pruned, prune, type Request } from "./prune.ts";
+import {
+  abortError,
+  type ClusterOptions,
+  RemoteSession,
+  type RunMetadata,
+  type TraceLevel,
+} from "./remote/index.ts";
 import { missingKernelAt, type Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
 import { type Analysis, hasHostForm } from "./steps.ts";
 import { forgottenUpdates } from "./update-ops.ts";
 import { type Feeds, type Fetchable, type Fetched, resolveFeeds, resolveFetches } from "./values.ts";
 
-export interface SessionOptions {
+/** What concerns a cluster counts where there is a target. */
+export interface SessionOptions extends ClusterOptions {
+  /** `grpc://host:port` of a TensorFlow server that runs the graph; by default it runs here */
+  readonly target?: string;
   /** the engine; by default the best of this environment */
   readonly runtime?: Runtime;
   /** where warnings go; console.warn by default */
@@ -26,12 +36,20 @@ export interface RunOptions {
   /** ops to run without fetching anything of them */
   readonly targets?: readonly (Operation | Output | string)[];
   readonly signal?: AbortSignal;
+  /** the run fails if it takes longer; by default it may take any time */
+  readonly timeoutMs?: number;
+  /** on a cluster: what of the run is recorded for `onMetadata`; with it, full */
+  readonly traceLevel?: TraceLevel;
+  /** on a cluster: gets times and devices of the run */
+  readonly onMetadata?: (metadata: RunMetadata) => void;
 }
 
 /** Runs one graph. Runs of a session happen one after the other; several sessions share nothing. */
 export class Session {
   readonly graph: Graph;
-  readonly variables = new VariableStore();
+  /** on a cluster: what only a cluster has, as its devices */
+  readonly remote: RemoteSession | null;
+  private readonly store = new VariableStore();
   private readonly options: SessionOptions;
   private readonly families = new Map<string, PlanFamily>();
   private readonly opState = new Map<Operation, unknown>();
@@ -50,6 +68,17 @@ export class Session {
   constructor(graph: Graph, options: SessionOptions = {}) {
     this.graph = graph;
     this.options = options;
+    const { target = "" } = options;
+    this.remote = target === "" ? null : new RemoteSession(graph, target, options);
+  }
+
+  /** The values of the variables. @throws VarscopeError FAILED_PRECONDITION - they are on a cluster */
+  get variables(): VariableStore {
+    if (this.remote === null) return this.store;
+    throw new VarscopeError("FAILED_PRECONDITION", "the values of the variables are on the cluster", {
+      at: this.options.target!,
+      hint: "fetch the variables with run, or save a checkpoint",
+    });
   }
 
   /**
@@ -57,10 +86,14 @@ export class Session {
    * aborted leaves every variable as it was.
    *
    * @returns the structure of `fetches` with tensors in the place of outputs and null in the place of ops
-   * @throws VarscopeError INVALID_ARGUMENT (feeds, shapes), FAILED_PRECONDITION (uninitialised variables), CANCELLED (aborted)
+   * On a cluster, runs that are not awaited overlap, and a run that fails may have changed variables already.
+   *
+   * @throws VarscopeError INVALID_ARGUMENT (feeds, shapes), FAILED_PRECONDITION (uninitialised variables), CANCELLED (aborted),
+   *   DEADLINE_EXCEEDED (timed out); of a cluster also UNAVAILABLE and ABORTED (its server is gone, or was started anew)
    */
   run<const F extends Fetchable>(fetches: F, options: RunOptions = {}): Promise<Fetched<F>> {
-    const result = this.queue.then(() => this.runNow(fetches, options));
+    if (this.remote !== null) return this.remote.run(fetches, options) as Promise<Fetched<F>>;
+    const result = this.queue.then(() => this.runNow(fetches, withDeadline(options)));
     this.queue = result.catch(() => undefined);
     return result as Promise<Fetched<F>>;
   }
@@ -68,9 +101,10 @@ export class Session {
   /** Frees native memory and all values. A closed session cannot run. */
   async close(): Promise<void> {
     this.closed = true;
+    await this.remote?.close();
     await this.queue;
     await this.dropPlans();
-    this.variables.clear();
+    this.store.clear();
     this.opState.clear();
     this.sharedState.clear();
   }
@@ -116,7 +150,7 @@ export class Session {
     this.readVariables(plan, values);
     for (const stage of plan.stages) {
       checkAborted(signal);
-      await stage.run(values, this.variables, this.host);
+      await stage.run(values, this.store, this.host);
     }
     checkAborted(signal);
     const results = this.collect(plan, values, feeds);
@@ -170,7 +204,7 @@ export class Session {
     const plan = await family.planFor(
       shapes,
       (fed, baked) => this.compile(request, pruned(), fed, baked),
-      this.variables,
+      this.store,
     );
     if (this.stillHolds(plan)) return plan;
     this.families.delete(key);
@@ -180,9 +214,9 @@ export class Session {
 
   /** Whether variables are as the plan took them: with or without a value, and of the same shapes. */
   private stillHolds({ analysis }: Plan): boolean {
-    for (const [variable, had] of analysis.probes) if (this.variables.has(variable) !== had) return false;
+    for (const [variable, had] of analysis.probes) if (this.store.has(variable) !== had) return false;
     return analysis.reads.every((slot) => {
-      const value = this.variables.get(slot.key!);
+      const value = this.store.get(slot.key!);
       return value === null || sameShape(value.shape, slot.spec.shape);
     });
   }
@@ -195,7 +229,7 @@ export class Session {
   ): Promise<Plan> {
     const specs = new Map([...shapes].map(([x, shape]) => [x, { shape, value: null }]));
     for (;;) {
-      const analysis = analyse(request, pruned, specs, this.variables, this.onHost);
+      const analysis = analyse(request, pruned, specs, this.store, this.onHost);
       this.warnOfForgottenUpdates(pruned, new Set(analysis.final.keys()));
       try {
         return await compilePlan(analysis, this.runtime!, baked);
@@ -223,7 +257,7 @@ export class Session {
   private readVariables(plan: Plan, values: (Tensor | undefined)[]): void {
     const { analysis } = plan;
     for (const slot of analysis.reads)
-      values[slot.id] = this.variables.need(slot.key!, analysis.variables.get(slot.key!)!.isRef);
+      values[slot.id] = this.store.need(slot.key!, analysis.variables.get(slot.key!)!.isRef);
   }
 
   /** Results for the caller: copies where a tensor is a variable's or the plan's own. */
@@ -254,7 +288,7 @@ export class Session {
       const isShared = foreign.has(t.data) || slot.spec.value !== null || plan.analysis.constants.has(t);
       const mine = isShared ? copyOf(t) : t;
       foreign.add(mine.data);
-      this.variables.commit(key, mine, ArrayBuffer.isView(mine.data));
+      this.store.commit(key, mine, ArrayBuffer.isView(mine.data));
     }
   }
 
@@ -293,7 +327,19 @@ function refusedOp(e: unknown, analysis: Analysis): Operation | null {
 }
 
 function checkAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new VarscopeError("CANCELLED", "the run was aborted", { cause: signal.reason });
+  if (signal?.aborted) throw abortError(signal);
+}
+
+function withDeadline({ timeoutMs, ...options }: RunOptions): RunOptions {
+  if (options.onMetadata !== undefined || (options.traceLevel ?? "none") !== "none") {
+    throw new VarscopeError("UNIMPLEMENTED", "runs on this machine are not traced", {
+      hint: "leave out traceLevel and onMetadata",
+    });
+  }
+  if (timeoutMs === undefined) return options;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+  return { ...options, signal };
 }
 
 const isTrue = (t: Tensor): boolean => t.data[0] !== 0;
