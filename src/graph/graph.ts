@@ -6,6 +6,7 @@
 import { type DType, isVarscopeError, type Nested, type Tensor, VarscopeError } from "../base/index.ts";
 import type { Attrs } from "./attr.ts";
 import { constantAttrs } from "./constant.ts";
+import type { Device } from "./device.ts";
 import { Namer } from "./names.ts";
 import { buildNode, type NodeOptions } from "./node-builder.ts";
 import type { OpDef, Registry } from "./op-def.ts";
@@ -40,7 +41,7 @@ export class Graph {
   version = 0;
   private readonly byName = new Map<string, Operation>();
   private controlStack: ControlFrame[] = [];
-  private deviceStack: string[] = [];
+  private deviceStack: Device[] = [];
   private colocationStack: (Operation | null)[] = [];
   private attrScope: Attrs = {};
 
@@ -106,8 +107,8 @@ export class Graph {
     }
   }
 
-  /** Ops made in `body` get this device; inner devices override field by field. null clears. */
-  withDevice<R>(device: string | null, body: () => R): R {
+  /** Ops made in `body` get this device, or what the function chooses for each; inner devices override field by field. null clears. */
+  withDevice<R>(device: Device | null, body: () => R): R {
     const outer = this.deviceStack;
     this.deviceStack = device === null ? [] : [...outer, device];
     try {
@@ -237,7 +238,7 @@ export class Graph {
     for (const frame of this.controlStack) frame.seen.add(op);
   }
 
-  get devices(): readonly string[] {
+  get devices(): readonly Device[] {
     return this.deviceStack;
   }
 

@@ -22,7 +22,14 @@ export {
   switchOf,
 } from "./cond.ts";
 export { isFill, isTensor, toTensor } from "./constant.ts";
-export { mergeDevices } from "./device.ts";
+export {
+  type Device,
+  type DeviceFunction,
+  type DeviceSpec,
+  formatDevice,
+  mergeDevices,
+  parseDevice,
+} from "./device.ts";
 export { Graph } from "./graph.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { densify, type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
@@ -39,6 +46,7 @@ export {
   argCount,
   argType,
   type CheckpointFiles,
+  type ControlKind,
   defineOp,
   type FullType,
   type Grad,

@@ -14,7 +14,7 @@ import {
 } from "../base/index.ts";
 import { type Attrs, type AttrValue, checkAttr } from "./attr.ts";
 import { isTensor, toTensor } from "./constant.ts";
-import { mergeDevices } from "./device.ts";
+import { applyDevices } from "./device.ts";
 import type { Graph } from "./graph.ts";
 import { densify, isIndexedSlices } from "./indexed-slices.ts";
 import { type ArgType, argCount, argType, type OpDef } from "./op-def.ts";
@@ -60,9 +60,9 @@ export function buildNode(
   op.addControlInputs([...graph.pendingControlInputs(flat), ...(options.controlInputs ?? [])]);
   // as TensorFlow pairs them: argument i with flat input i, so that of a list only the first counts
   const refs = args.flatMap((arg, i) => (arg.ref && flat[i] !== undefined ? [flat[i]] : []));
-  placeNode(graph, op, refs, options.device);
   makeOutputs(op);
   inferOutputs(op);
+  placeNode(graph, op, refs, options.device); // after inference: a device function may ask for sizes
   op.context = graph.context;
   graph.context?.addOp(op); // after inference: behind a Switch a constant input is none any more
   graph.noteCreated(op);
@@ -190,7 +190,7 @@ function fillDefaults(def: OpDef, attrs: Record<string, AttrValue>, at: string):
 
 /** Device and colocation: of the open scopes, and of the variables that the op takes by reference. */
 function placeNode(graph: Graph, op: Operation, refs: readonly Output[], device: string | undefined): void {
-  op.device = mergeDevices([...graph.devices, ...(device === undefined ? [] : [device])]);
+  applyDevices(op, device === undefined ? graph.devices : [...graph.devices, device]);
   for (const [key, value] of Object.entries(graph.scopeAttrs)) {
     if (op.attrs[key] === undefined) op.setAttr(key, value);
   }

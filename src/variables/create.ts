@@ -150,13 +150,18 @@ function resourceNodes(graph: Graph, given: InitialValue, scope: string, options
   });
   if (typeof given !== "function" && initial.op.context !== null) throw insideControlFlow(at);
   const isInitialized = graph.nameScope("IsInitialized", () => graph.add("VarIsInitializedOp", [handle]));
+  const { device } = handle.op;
   const initializer = graph.nameScope("Assign", (name) =>
-    nowhere(graph, () => {
-      const value = guarded(graph, scope, initial);
-      return graph.addOp("AssignVariableOp", [handle, value], { name });
-    }),
+    nowhere(graph, () =>
+      graph.withDevice(device, () => {
+        const value = guarded(graph, scope, initial);
+        return graph.addOp("AssignVariableOp", [handle, value], { name });
+      }),
+    ),
   );
-  const snapshot = graph.nameScope("Read", () => readOf(handle, initial.dtype));
+  const snapshot = graph.nameScope("Read", () =>
+    graph.withDevice(device, () => readOf(handle, initial.dtype)),
+  );
   const shape = handle.handle?.shape ?? options.shape ?? initial.shape;
   return { handle, initializer, initialValue: initial, snapshot, isInitialized, shape };
 }
