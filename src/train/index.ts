@@ -1,7 +1,25 @@
 /** @file Training: optimizers, schedules, clipping, savers. Start at optimizer.ts. */
 
 export { type AdamOptions, adamOptimizer } from "./adam.ts";
+export {
+  type Averages,
+  type Restore,
+  type SessionMean,
+  sessionMean,
+  stochasticWeightAverage,
+  swapAverages,
+  type WeightAverage,
+  type WeightAverageOptions,
+  withAverages,
+} from "./averages/index.ts";
 export { clipByGlobalNorm, clipByNorm, clipByValue, globalNorm } from "./clip.ts";
+export {
+  byteSizeLoad,
+  greedyLoadBalancingStrategy,
+  type PsStrategy,
+  type ReplicaDeviceOptions,
+  replicaDeviceSetter,
+} from "./device-setter.ts";
 export type {
   ApplyGradientsOptions,
   ComputeGradientsOptions,

@@ -12,8 +12,8 @@ import { GraphKeys, globalVariables, movingAverageVariables, trainableVariables 
 import { valueOrInitial } from "./guard.ts";
 import { zerosInitializer } from "./initializers.ts";
 import { assignMovingAverage } from "./moving-average.ts";
-import { getVariable, variableScope } from "./scope.ts";
 import type { Initializer } from "./scope-state.ts";
+import { shadowOf } from "./shadow.ts";
 import { isVariable, type Variable } from "./variable.ts";
 
 export interface ExponentialMovingAverageOptions {
@@ -71,7 +71,7 @@ export class ExponentialMovingAverage {
         throw new VarscopeError("INVALID_ARGUMENT", `${what} is ${v.dtype}`, { at: v.name });
       }
       if (this.shadows.has(keyOf(v))) continue;
-      const shadow = graph.controlDependencies(null, () => makeShadow(v, this.name));
+      const shadow = graph.controlDependencies(null, () => shadowOf(v, this.name, startOf(v)));
       if (isVariable(v)) graph.addToCollection(GraphKeys.MOVING_AVERAGE_VARIABLES, v);
       else if (this.options.zeroDebias) debiased.add(shadow);
       this.shadows.set(keyOf(v), { original: v, shadow });
@@ -150,24 +150,6 @@ function asFloat(graph: Graph, n: Variable | Output | number): Output {
     return value.dtype === "float32"
       ? value
       : graph.add("Cast", [value], { name: scope, attrs: { DstT: "float32" } });
-  });
-}
-
-/** A variable as large as `x`, in a scope of its own; of a variable its kind and place, too. */
-function makeShadow(x: Variable | Output, name: string): Variable {
-  const { graph, op } = x;
-  const initializer = startOf(x);
-  return variableScope(graph, null, { defaultName: `${op.name}/${name}` }, () => {
-    const make = (): Variable =>
-      getVariable(graph, "", {
-        initializer,
-        trainable: false,
-        dtype: x.dtype,
-        ...(typeof initializer === "function" ? { shape: x.shape! } : {}),
-        ...(isVariable(x) ? { useResource: x.isResource } : {}),
-        ...(isStatic(x.shape) ? {} : { validateShape: false }),
-      });
-    return op.def?.variable === undefined ? make() : graph.colocateWith(op, make);
   });
 }
 

@@ -57,4 +57,5 @@ export {
   variableScope,
 } from "./scope.ts";
 export { AUTO_REUSE, type Initializer, type Regularizer, type Reuse, VariableScope } from "./scope-state.ts";
+export { shadowOf } from "./shadow.ts";
 export { Aggregation, type AssignOptions, isVariable, Synchronization, type Variable } from "./variable.ts";
