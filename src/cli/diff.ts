@@ -2,8 +2,8 @@
 
 import { formatShape, groupedBy } from "../base/index.ts";
 import { type Difference, type DiffReport, diffModels } from "../edit/compare/diff.ts";
-import type { Unmatched } from "../edit/compare/match.ts";
 import { openModel } from "../edit/open-model.ts";
+import type { Unmatched } from "../formats/matching/index.ts";
 import { formatJson } from "./json.ts";
 import { readNameMap } from "./name-map.ts";
 import { progressOn } from "./progress.ts";

@@ -11,19 +11,19 @@ export {
 } from "#platform";
 export type { Format } from "../formats/collection/index.ts";
 export { ROLES, type Role, roleOf } from "../formats/collection/index.ts";
-export { type AverageOptions, type AveragePlan, planAverage } from "./change/average.ts";
-export { type ConvertPlan, planConvert } from "./change/convert.ts";
-export { type LikeOptions, planLike } from "./change/convert-like.ts";
-export { planEdit } from "./change/edit.ts";
-export type { EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./change/plan.ts";
-export { type Difference, type DiffOptions, type DiffReport, diffModels } from "./compare/diff.ts";
 export {
   type Matching,
   type MatchOptions,
   matchVariables,
   type Pair,
   type Unmatched,
-} from "./compare/match.ts";
+} from "../formats/matching/index.ts";
+export { type AverageOptions, type AveragePlan, planAverage } from "./change/average.ts";
+export { type ConvertPlan, planConvert } from "./change/convert.ts";
+export { type LikeOptions, planLike } from "./change/convert-like.ts";
+export { planEdit } from "./change/edit.ts";
+export type { EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./change/plan.ts";
+export { type Difference, type DiffOptions, type DiffReport, diffModels } from "./compare/diff.ts";
 export {
   type DiagnoseOptions,
   type DiagnosePathOptions,

@@ -144,6 +144,23 @@ export const MergeV2Checkpoints = defineOp("MergeV2Checkpoints", {
   },
 });
 
+/**
+ * Tells a resource variable not to copy its value for whoever reads it while it is written: savers of partitioned variables put it beside their
+ * reads. Here a read is always of the value at its place in the run, so there is nothing to do.
+ *
+ * @see TensorFlow core/ops/resource_variable_ops.cc "DisableCopyOnRead"
+ */
+export const DisableCopyOnRead = defineOp("DisableCopyOnRead", {
+  inputs: { resource: "resource" },
+  outputs: {},
+  stateful: true,
+  infer: () => [],
+  grad: NO_GRADIENT,
+  access: { resource: "probe" },
+  lower: absent("it computes nothing"),
+  host: () => [],
+});
+
 const five = (n: Tensor): string => String(Number(n.data[0])).padStart(5, "0");
 
 /** `name-00001-of-00003`. @see TensorFlow core/ops/io_ops.cc "ShardedFilename" */

@@ -20,6 +20,7 @@ export {
   type ReplicaDeviceOptions,
   replicaDeviceSetter,
 } from "./device-setter.ts";
+export { type RemoveOptions, removeCheckpoint } from "./kept.ts";
 export type {
   ApplyGradientsOptions,
   ComputeGradientsOptions,
@@ -41,8 +42,19 @@ export {
   type RmsPropOptions,
   rmsPropOptimizer,
 } from "./optimizers.ts";
-export { removeCheckpoint, type SaveOptions, type Saver, type SaverOptions, saver } from "./saver.ts";
-export type { VariableMap } from "./saver-nodes.ts";
+export {
+  type ExplainOptions,
+  explainRestore,
+  formatRestoreReport,
+  type KeyMap,
+  type MatchedVariable,
+  type MismatchedVariable,
+  type MissingVariable,
+  type RestoreOptions,
+  type RestoreReport,
+} from "./restore/index.ts";
+export { type SaveOptions, type Saver, type SaverOptions, saver } from "./saver.ts";
+export type { Saveable, SaveableObject, SaveSpec, VariableMap } from "./saver-list.ts";
 export {
   cosineDecay,
   exponentialDecay,

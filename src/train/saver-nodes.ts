@@ -1,154 +1,187 @@
 /**
- * @file The nodes of a saver: one SaveV2, one RestoreV2 and an assignment for each variable, so that TensorFlow's Saver works from our graphs
- * and ours from TensorFlow's. Start at `saverNodes`.
+ * @file The nodes of a saver: of each shard one op that saves, one that restores and an assignment for each variable, so that TensorFlow's
+ * Saver works from our graphs and ours from TensorFlow's. Start at `saverNodes`.
  *
- * @see TensorFlow python/training/saver.py "BulkSaverBuilder"; python/training/saving/saveable_object_util.py
+ * @see TensorFlow python/training/saver.py "BaseSaverBuilder", "BulkSaverBuilder"
  */
 
 import { create } from "@bufbuild/protobuf";
-import { isStatic, VarscopeError } from "../base/index.ts";
-import { type Graph, group, type Operation, type Output, withDependencies } from "../graph/index.ts";
+import { compareText, VarscopeError } from "../base/index.ts";
+import {
+  type Graph,
+  group,
+  mergeDevices,
+  type Operation,
+  type Output,
+  withDependencies,
+} from "../graph/index.ts";
 import { type SaverDef, SaverDefSchema } from "../proto/meta-graph.gen.ts";
-import { isVariable, type Variable } from "../variables/index.ts";
+import { type SaveableObject, shapeToRestore } from "./saver-list.ts";
 
-/** Variables by checkpoint key; the parts of a partitioned one share a key. */
-export type VariableMap = Readonly<Record<string, Variable | readonly Variable[]>>;
-
-/** One tensor of a checkpoint. */
-interface Saveable {
-  readonly key: string;
-  /** empty, or `<full shape> <start>,<length>:...` */
-  readonly slice: string;
-  readonly variable: Variable;
-}
-
-const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
-/** What a saver of these variables saves, in the order of TensorFlow's files. */
-export function saveablesOf(variables: readonly Variable[] | VariableMap): Saveable[] {
-  const named = Array.isArray(variables)
-    ? byKey(variables as readonly Variable[])
-    : Object.entries(variables);
-  const sorted = [...named].sort(([a], [b]) => byText(a, b));
-  const seen = new Map<Operation, string>();
-  return sorted.flatMap(([key, value]) =>
-    [value].flat().map((v) => {
-      if (!isVariable(v)) {
-        throw new VarscopeError(
-          "INVALID_ARGUMENT",
-          `names_to_saveables must be a dict mapping string names to Tensors/Variables. Not a variable: ${String(v)}`,
-          { at: key },
-        );
-      }
-      const other = seen.get(v.op);
-      if (other !== undefined) {
-        throw new VarscopeError(
-          "INVALID_ARGUMENT",
-          `The same saveable will be restored with two names: ${key}`,
-          { at: v.name, hint: `it is saved as '${other}' already` },
-        );
-      }
-      seen.set(v.op, key);
-      return { key, slice: sliceSpec(v), variable: v };
-    }),
-  );
-}
-
-/** A list's variables by their own names; slices by the name of the whole. */
-function byKey(variables: readonly Variable[]): [string, Variable | Variable[]][] {
-  const named = new Map<string, Variable | Variable[]>();
-  for (const v of variables) {
-    if (!isVariable(v)) {
-      throw new VarscopeError("INVALID_ARGUMENT", `Variable to save is not a Variable: ${String(v)}`);
-    }
-  }
-  for (const v of [...variables].sort((a, b) => byText(a.name, b.name))) {
-    const whole = v.saveSliceInfo?.fullName;
-    const known = named.get(whole ?? v.op.name);
-    if (whole === undefined) {
-      if (known !== undefined) {
-        throw new VarscopeError(
-          "INVALID_ARGUMENT",
-          `At least two variables have the same name: ${v.op.name}`,
-        );
-      }
-      named.set(v.op.name, v);
-    } else if (known === undefined) named.set(whole, [v]);
-    else if (Array.isArray(known)) known.push(v);
-    else {
-      throw new VarscopeError(
-        "INVALID_ARGUMENT",
-        `Mixing slices and non-slices with the same name: ${whole}`,
-      );
-    }
-  }
-  return [...named];
-}
-
-/** @see TensorFlow python/ops/variables.py "SaveSliceInfo.spec" */
-function sliceSpec({ saveSliceInfo: info }: Variable): string {
-  if (info === null) return "";
-  const extents = info.varOffset.map((start, i) => `${start},${info.varShape[i]}`);
-  return `${info.fullShape.join(" ")} ${extents.join(":")}`;
-}
+/** Formats of checkpoints. @see TensorFlow core/protobuf/saver.proto "CheckpointFormatVersion" */
+export const CheckpointFormat = { V1: 1, V2: 2 } as const;
 
 export interface SaverNodeOptions {
-  readonly name?: string;
-  readonly reshape?: boolean;
-  readonly filename?: string;
+  readonly name: string;
+  readonly reshape: boolean;
+  readonly filename: string;
   readonly maxToKeep: number;
   readonly keepCheckpointEveryNHours: number;
+  readonly sharded: boolean;
+  readonly writeVersion: 1 | 2;
 }
 
-/** V2. @see TensorFlow core/protobuf/saver.proto "CheckpointFormatVersion" */
-const FORMAT_V2 = 2;
+/** What is saved together, and on which device. */
+interface Shard {
+  readonly device: string;
+  readonly saveables: readonly SaveableObject[];
+}
 
 /** Adds a saver's nodes and describes them. */
 export function saverNodes(
   graph: Graph,
-  saveables: readonly Saveable[],
+  saveables: readonly SaveableObject[],
   options: SaverNodeOptions,
 ): SaverDef {
-  return graph.nameScope(options.name ?? "save", () => {
+  const { reshape, writeVersion: version } = options;
+  return graph.nameScope(options.name, () => {
     const holder = (input: Output | string, name: string): Output =>
       graph.add("PlaceholderWithDefault", [input], { name, attrs: { dtype: "string", shape: { dims: [] } } });
-    const filename = holder(holder(options.filename || "model", "filename"), "Const");
-    const names = saveables.map((s) => s.key);
-    const slices = saveables.map((s) => s.slice);
-    const tensors = saveables.map(({ variable: v }) => (v.isResource ? v.snapshot : v.handle));
-    const save = graph.addOp("SaveV2", [filename, names, slices, tensors]);
-    const saved = withDependencies([save], filename);
-    const dtypes = saveables.map((s) => s.variable.dtype);
-    const read = graph.withDevice("/device:CPU:0", () =>
-      graph.addOp("RestoreV2", [filename, names, slices], { attrs: { dtypes } }),
-    );
-    const assigns = saveables.map(({ variable }, i) =>
-      restoreInto(variable, read.output(i), options.reshape ?? false),
-    );
-    const restored = group(graph, assigns, "restore_all");
+    const filename = holder(holder(options.filename, "filename"), "Const");
+    let saved: Output;
+    let restored: Operation;
+    if (options.sharded) {
+      const shards = shardsOf(saveables);
+      const save = version === CheckpointFormat.V2 ? saveShardsV2 : saveShardsV1;
+      saved = save(graph, filename, shards);
+      restored = restoreShards(graph, filename, shards, reshape);
+    } else {
+      saved = saveNodes(graph, filename, saveables, version);
+      restored = restoreNodes(graph, filename, saveables, reshape, "restore_all");
+    }
     return create(SaverDefSchema, {
       filenameTensorName: filename.name,
       saveTensorName: saved.name,
       restoreOpName: restored.name,
       maxToKeep: options.maxToKeep,
-      sharded: false,
+      sharded: options.sharded,
       keepCheckpointEveryNHours: options.keepCheckpointEveryNHours,
-      version: FORMAT_V2,
+      version,
     });
   });
 }
 
-function restoreInto(v: Variable, tensor: Output, reshape: boolean): Operation {
-  const { graph } = v;
-  let value = tensor;
-  if (reshape) {
-    const shape = isStatic(v.shape) ? [...v.shape] : graph.add("Shape", [v.value()]);
-    value = graph.add("Reshape", [value, shape]);
+function saveNodes(
+  graph: Graph,
+  filename: Output,
+  saveables: readonly SaveableObject[],
+  version: 1 | 2,
+): Output {
+  const specs = saveables.flatMap((s) => s.specs);
+  const tensors = specs.map((s) => s.tensor());
+  const inputs = [filename, specs.map((s) => s.name), specs.map((s) => s.slice), tensors];
+  // TensorFlow's function for V1 calls its op so
+  const save =
+    version === CheckpointFormat.V2
+      ? graph.addOp("SaveV2", inputs)
+      : graph.addOp("SaveSlices", inputs, { name: "save" });
+  return withDependencies([save], filename);
+}
+
+function restoreNodes(
+  graph: Graph,
+  filename: Output,
+  saveables: readonly SaveableObject[],
+  reshape: boolean,
+  name: string,
+): Operation {
+  const specs = saveables.flatMap((s) => s.specs);
+  const read = onCpu(graph, "", () =>
+    graph.addOp("RestoreV2", [filename, specs.map((s) => s.name), specs.map((s) => s.slice)], {
+      attrs: { dtypes: specs.map((s) => s.dtype) },
+    }),
+  );
+  let next = 0;
+  const assigns = saveables.map((saveable) => {
+    const tensors = saveable.specs.map(() => read.output(next++));
+    return saveable.restore(tensors, reshape ? saveable.specs.map(shapeToRestore) : null);
+  });
+  return group(graph, assigns, name);
+}
+
+/** Saveables by device, sorted. @throws VarscopeError INVALID_ARGUMENT - the tensors of one are on several devices */
+function shardsOf(saveables: readonly SaveableObject[]): Shard[] {
+  const shards = new Map<string, SaveableObject[]>();
+  for (const saveable of saveables) {
+    const [device, ...others] = new Set(saveable.specs.map((s) => mergeDevices([s.device])));
+    if (device === undefined || others.length > 0) {
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `All tensors of a saveable object must be on the same device: ${saveable.name}`,
+      );
+    }
+    shards.set(device, [...(shards.get(device) ?? []), saveable]);
   }
-  if (!v.isResource) {
-    const attrs = { validate_shape: !reshape && isStatic(v.shape) };
-    return graph.addOp("Assign", [v.handle, value], { attrs });
-  }
-  const assign = (): Operation => graph.addOp("AssignVariableOp", [v.handle, graph.add("Identity", [value])]);
-  return v.op.device === "" ? assign() : graph.withDevice(v.op.device, assign);
+  return [...shards]
+    .sort(([a], [b]) => compareText(a, b))
+    .map(([device, saveables]) => ({ device, saveables }));
+}
+
+/** On the processor of the machine that a device belongs to. */
+const onCpu = <R>(graph: Graph, device: string, body: () => R): R =>
+  graph.withDevice(device, () => graph.withDevice("/device:CPU:0", body));
+
+/** Each shard under a temporary prefix; then one op joins them under the prefix that was fed. */
+function saveShardsV2(graph: Graph, prefix: Output, shards: readonly Shard[]): Output {
+  const temporary = graph.withDevice("/device:CPU:*", () => {
+    const attrs = { pattern: "^s3://.*" };
+    const isRemote = graph.add("StaticRegexFullMatch", [prefix], { attrs });
+    const suffixes = [graph.constant(".part"), graph.constant("_temp/part")] as const;
+    const suffix = graph.add("Select", [isRemote, ...suffixes]);
+    return graph.add("StringJoin", [[prefix, suffix]]);
+  });
+  const names: Output[] = [];
+  const count = shardCount(graph, shards);
+  const saved = shards.map(({ device, saveables }, i) =>
+    onCpu(graph, device, () => {
+      names.push(graph.add("ShardedFilename", [temporary, i, count]));
+      return saveNodes(graph, names[i]!, saveables, CheckpointFormat.V2);
+    }),
+  );
+  return graph.controlDependencies(saved, () =>
+    onCpu(graph, shards.at(-1)!.device, () => {
+      const merge = graph.nameScope("MergeV2Checkpoints", (scope) => {
+        const prefixes = graph.add("Pack", [names], { name: "checkpoint_prefixes" });
+        return graph.addOp("MergeV2Checkpoints", [prefixes, prefix], { name: scope });
+      });
+      return graph.controlDependencies([merge], () => graph.add("Identity", [prefix]));
+    }),
+  );
+}
+
+/** Each shard in a file of its own; what was saved is a pattern for all of them. */
+function saveShardsV1(graph: Graph, file: Output, shards: readonly Shard[]): Output {
+  const count = shardCount(graph, shards);
+  const saved = shards.map(({ device, saveables }, i) =>
+    graph.withDevice(device, () => {
+      const name = graph.add("ShardedFilename", [file, i, count]);
+      return saveNodes(graph, name, saveables, CheckpointFormat.V1);
+    }),
+  );
+  return graph.controlDependencies(saved, () => graph.add("ShardedFilespec", [file, count]));
+}
+
+const shardCount = (graph: Graph, shards: readonly Shard[]): Output =>
+  graph.constant(shards.length, { dtype: "int32", name: "num_shards" });
+
+function restoreShards(
+  graph: Graph,
+  filename: Output,
+  shards: readonly Shard[],
+  reshape: boolean,
+): Operation {
+  const restored = shards.map(({ device, saveables }) =>
+    graph.withDevice(device, () => restoreNodes(graph, filename, saveables, reshape, "restore_shard")),
+  );
+  return group(graph, restored, "restore_all");
 }

@@ -17,8 +17,8 @@ import type {
   VariableEntry,
   WritableVariable,
 } from "../../formats/collection/index.ts";
+import { matchVariables } from "../../formats/matching/index.ts";
 import { lockstep } from "../compare/lockstep.ts";
-import { matchVariables } from "../compare/match.ts";
 import { numbersOf } from "./numbers.ts";
 
 export interface AverageOptions {

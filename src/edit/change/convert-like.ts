@@ -3,8 +3,7 @@
 import { type DType, formatShape, sameShape, sizeOf, VarscopeError, type zeros } from "../../base/index.ts";
 import type { VariableCollection, VariableEntry, WritableVariable } from "../../formats/collection/index.ts";
 import { variableOf } from "../../formats/collection/index.ts";
-import { type Matching, matchVariables, type Pair } from "../compare/match.ts";
-import { optimizerFamily } from "../compare/spelling.ts";
+import { type Matching, matchVariables, optimizerFamily, type Pair } from "../../formats/matching/index.ts";
 import { castValues } from "./cast-values.ts";
 import type { ConvertPlan } from "./convert.ts";
 

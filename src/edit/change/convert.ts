@@ -12,7 +12,7 @@ import type {
   WriteReport,
 } from "../../formats/collection/index.ts";
 import { contentsOf, FORMATS } from "../../formats/collection/index.ts";
-import type { Pair } from "../compare/match.ts";
+import type { Pair } from "../../formats/matching/index.ts";
 import type { WritableFormat } from "../write-model.ts";
 
 type Left = WriteReport["left"][number];

@@ -2,9 +2,9 @@
 
 import { type DType, type Shape, sameShape, VarscopeError } from "../../base/index.ts";
 import type { Role, VariableCollection } from "../../formats/collection/index.ts";
+import { matchVariables, type Pair, type Unmatched } from "../../formats/matching/index.ts";
 import { Comparison, type Distance, type Tolerance } from "./compare.ts";
 import { eachOf, lockstep } from "./lockstep.ts";
-import { matchVariables, type Pair, type Unmatched } from "./match.ts";
 
 export interface DiffOptions extends Tolerance {
   /** name in A -> name in B, for what the names do not tell */

@@ -2,7 +2,7 @@
 
 import { type DType, formatShape, groupedBy, isCompatible, type Shape } from "../../base/index.ts";
 import type { VariableEntry } from "../../formats/collection/index.ts";
-import { matchVariables } from "../compare/match.ts";
+import { matchVariables } from "../../formats/matching/index.ts";
 import type { Patient } from "./patient.ts";
 import { counted, dropCommand, type Found, listed, patternOf, quoted, type Rule } from "./rule.ts";
 

@@ -1,6 +1,6 @@
 /** @file The files of a V1 checkpoint. Start at `locateV1`. */
 
-import { basename, dirname, type Files, joinPath } from "#platform";
+import { basename, dirname, diskFiles, type Files, joinPath } from "#platform";
 import { VarscopeError } from "../../base/index.ts";
 
 /** `name-00001-of-00003` */
@@ -28,11 +28,16 @@ export async function locateV1(path: string, files: Files): Promise<string[]> {
 }
 
 /** Whether a file is there that the pattern `path` fits, as `v1-?????-of-00003`. */
-export async function hasMatch(path: string, files: Files): Promise<boolean> {
+export const hasMatch = async (path: string, files: Files): Promise<boolean> =>
+  /[?*]/.test(basename(path)) && (await matchingFiles(path, files)).length > 0;
+
+/** Files that the pattern `path` fits, or the one that it names; without checking that they are all shards of a save. */
+export async function matchingFiles(path: string, files: Files = diskFiles): Promise<string[]> {
   const name = basename(path);
-  if (!/[?*]/.test(name)) return false;
+  if (!/[?*]/.test(name)) return (await files.exists(path)) ? [path] : [];
   const fits = patternOf(name);
-  return (await files.list(dirname(path)).catch((): string[] => [])).some((other) => fits.test(other));
+  const names = await files.list(dirname(path)).catch((): string[] => []);
+  return names.filter((other) => fits.test(other)).map((other) => joinPath(dirname(path), other));
 }
 
 const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");

@@ -3,7 +3,7 @@
  */
 
 import { formatShape, groupedBy } from "../../base/index.ts";
-import type { VariableEntry } from "../../formats/collection/index.ts";
+import type { VariableEntry } from "../collection/index.ts";
 
 type Layer = readonly VariableEntry[];
 

@@ -5,7 +5,7 @@
  * @see Keras src/layers; tf_slim layers/layers.py; PyTorch nn/modules/batchnorm.py
  */
 
-import type { VariableEntry } from "../../formats/collection/index.ts";
+import type { VariableEntry } from "../collection/index.ts";
 
 /** Last parts of names: the word of TF 1's layers, slim or PyTorch -> the word of Keras. */
 const WORDS: Readonly<Record<string, string>> = {

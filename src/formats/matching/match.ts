@@ -4,7 +4,7 @@
  */
 
 import { formatShape } from "../../base/index.ts";
-import { nearestNames, type VariableEntry } from "../../formats/collection/index.ts";
+import { nearestNames, type VariableEntry } from "../collection/index.ts";
 import { pairLayers } from "./match-layers.ts";
 import { optimizerFamily, spellingsOf } from "./spelling.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { zeros } from "../../base/index.ts";
-import { collectionOf, type StoredVariable } from "../../formats/collection/index.ts";
+import { collectionOf, type StoredVariable } from "../collection/index.ts";
 import { matchVariables } from "./match.ts";
 
 type Facts = Partial<Omit<StoredVariable, "name" | "shape">>;
