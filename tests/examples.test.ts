@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { main as anyContainer } from "../examples/any-container.ts";
 import { main as batchNorm } from "../examples/batch-norm.ts";
+import { main as cluster } from "../examples/cluster/main.ts";
 import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
 import { main as quickstart } from "../examples/quickstart.ts";
 import { main as shareVariables } from "../examples/share-variables.ts";
@@ -66,6 +67,19 @@ test("share-variables: two calls, one set of variables", async () => {
   ]);
   expect(ops).toEqual(["encoder/code/BiasAdd", "encoder_1/code/BiasAdd"]);
   expect(codes[0]).toEqual(codes[1]);
+});
+
+test("cluster: two workers learn one model, or one line says that TensorFlow is missing", async () => {
+  const lines: string[] = [];
+  const learned = await cluster((line) => lines.push(line));
+  if (learned === null) {
+    expect(lines).toEqual([expect.stringMatching(/^cluster: no TensorFlow found/)]);
+    return;
+  }
+  expect(lines.filter((l) => l.startsWith("worker 1"))).toHaveLength(5);
+  const [w0, w1, b, steps] = learned;
+  expect(Math.abs(w0! - 2) + Math.abs(w1! + 3) + Math.abs(b! - 0.5)).toBeLessThan(0.05);
+  expect(steps).toBe(200);
 });
 
 test("README shows examples/quickstart.ts to the letter, in both languages", async () => {
