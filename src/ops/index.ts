@@ -53,6 +53,7 @@ import * as state from "./state.ts";
 import * as stateRows from "./state-rows.ts";
 import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
+import * as summary from "./summary.ts";
 import * as text from "./text.ts";
 import * as training from "./training.ts";
 import * as trainingRef from "./training-ref.ts";
@@ -110,6 +111,7 @@ export const CORE_OPS = registry(
   stateRows,
   stitch,
   strided,
+  summary,
   text,
   training,
   trainingRef,

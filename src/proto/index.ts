@@ -33,6 +33,14 @@ export {
   VARIABLE_SYNCHRONIZATION,
 } from "./enums.ts";
 export {
+  type Event,
+  EventSchema,
+  type SessionLog,
+  SessionLogSchema,
+  type TaggedRunMetadata,
+  TaggedRunMetadataSchema,
+} from "./event.gen.ts";
+export {
   type AttrValue,
   type AttrValue_ListValue,
   AttrValue_ListValueSchema,
@@ -178,6 +186,22 @@ export {
   type SavedTensorSlices,
   SavedTensorSlicesSchema,
 } from "./saved-slices.gen.ts";
+export {
+  type HistogramProto,
+  HistogramProtoSchema,
+  type Summary,
+  type Summary_Audio,
+  Summary_AudioSchema,
+  type Summary_Image,
+  Summary_ImageSchema,
+  type Summary_Value,
+  Summary_ValueSchema,
+  type SummaryMetadata,
+  type SummaryMetadata_PluginData,
+  SummaryMetadata_PluginDataSchema,
+  SummaryMetadataSchema,
+  SummarySchema,
+} from "./summary.gen.ts";
 export {
   type ResourceHandleProto,
   type ResourceHandleProto_DtypeAndShape,

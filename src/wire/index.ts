@@ -1,5 +1,5 @@
 /**
- * @file Containers that no library reads for us: LevelDB's table, varints, npy. Pure functions over bytes; files are in
+ * @file Containers that no library reads for us: LevelDB's table, TFRecord, varints, npy. Pure functions over bytes; files are in
  * platform. Start at table.ts.
  */
 
@@ -42,4 +42,5 @@ export {
   tableBuilder,
   writeTable,
 } from "./table-writer.ts";
+export { RECORD_FRAME_BYTES, type ReadRecordsOptions, readRecords, writeRecord } from "./tfrecord.ts";
 export { pushVarint, readVarint, type Varint, varintLength } from "./varint.ts";

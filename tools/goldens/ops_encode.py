@@ -50,7 +50,8 @@ def encode_element(x, dtype):
 
 
 def encode_tensor(value, dtype):
-    array = np.asarray(value)
+    # as objects: numpy's own strings lose the zero bytes at their end
+    array = np.asarray(value, dtype=object if isinstance(value, bytes) else None)
     flat = array.reshape(-1)
     return {
         "dtype": dtype.base_dtype.name,
