@@ -23,6 +23,7 @@ export { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat, roundHalfEv
 export { handleOf, handleTensor } from "./handle.ts";
 export { formatTensor, type PrintOptions } from "./numpy.ts";
 export { formatBytes, formatScalar } from "./numpy-elements.ts";
+export { defined } from "./options.ts";
 export {
   broadcastShapes,
   formatPyShape,

@@ -5,7 +5,7 @@
  * @see TensorFlow python/keras/legacy_tf_layers/base.py (tf.compat.v1.layers)
  */
 
-import { type DType, VarscopeError } from "../base/index.ts";
+import { type DType, defined, VarscopeError } from "../base/index.ts";
 import type { Graph, Operation, Output } from "../graph/index.ts";
 import {
   GraphKeys,
@@ -68,7 +68,7 @@ export function layer<R>(x: Output, baseName: string, options: WeightsOptions, b
       const { regularizer, ...rest } = o;
       const v = getVariable(graph, name, {
         dtype: x.dtype,
-        ...without(rest),
+        ...defined(rest),
         shape,
         trainable: (o.trainable ?? true) && trainable,
       });
@@ -95,10 +95,6 @@ function openScope(graph: Graph, baseName: string, { name, reuse }: LayerOptions
   if (reuse) return variableScope(graph, baseName, {}, same);
   return variableScope(graph, null, { defaultName: baseName }, same);
 }
-
-/** Options without those that are undefined. */
-const without = <O extends object>(options: O): { [K in keyof O]: Exclude<O[K], undefined> } =>
-  Object.fromEntries(Object.entries(options).filter(([, v]) => v !== undefined)) as never;
 
 /** One number for both, or one each. */
 export type Pair = number | readonly [number, number];

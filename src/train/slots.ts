@@ -6,7 +6,7 @@
  */
 
 import type { Graph } from "../graph/index.ts";
-import { getVariable, type Initializer, type Variable, variable, variableScope } from "../variables/index.ts";
+import { type Initializer, shadowOf, type Variable, variable } from "../variables/index.ts";
 
 /** The slots of one optimizer: by slot name, then by variable. */
 export class Slots {
@@ -38,18 +38,7 @@ export class Slots {
   make(v: Variable, slot: string, opName: string, initializer: Initializer): Variable {
     const known = this.get(v, slot);
     if (known !== null) return known;
-    const { graph } = v;
-    const made = variableScope(graph, null, { defaultName: `${v.op.name}/${opName}` }, () =>
-      graph.colocateWith(v.op, () =>
-        getVariable(graph, "", {
-          initializer,
-          trainable: false,
-          useResource: v.isResource,
-          dtype: v.dtype,
-          ...(v.shape === null ? {} : { shape: v.shape }),
-        }),
-      ),
-    );
+    const made = shadowOf(v, opName, initializer);
     if (!this.byName.has(slot)) this.byName.set(slot, new Map());
     this.byName.get(slot)!.set(v.op, made);
     return made;

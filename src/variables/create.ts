@@ -39,6 +39,10 @@ export interface VariableOptions {
   readonly constraint?: (value: Output) => Output;
   readonly synchronization?: number;
   readonly aggregation?: number;
+  /** where a copy of the value is kept for its readers; by default each reads the variable itself */
+  readonly cachingDevice?: string;
+  /** of a part of a larger variable: which part, given the variable's own name */
+  readonly saveSliceInfo?: (name: string) => SaveSliceInfoDef;
 }
 
 /** A value, or a function that builds it inside the variable's own scope `<name>/Initializer`. */
@@ -65,7 +69,8 @@ export function variable(graph: Graph, initialValue: InitialValue, options: Vari
     synchronization: options.synchronization ?? Synchronization.AUTO,
     aggregation: options.aggregation ?? Aggregation.NONE,
     constraint: options.constraint ?? null,
-    saveSliceInfo: null,
+    cachingDevice: options.cachingDevice ?? null,
+    saveSliceInfo: options.saveSliceInfo?.(v.handle.op.name) ?? null,
   });
   for (const key of collections) graph.addToCollection(key, made);
   return made;
@@ -120,7 +125,10 @@ function refNodes(graph: Graph, given: InitialValue, scope: string, options: Var
     name: "Assign",
     attrs: { validate_shape: validateShape },
   });
-  const snapshot = graph.colocateWith(ref, () => graph.add("Identity", [ref], { name: "read" }));
+  const read = (): Output => graph.add("Identity", [ref], { name: "read" });
+  const { cachingDevice } = options;
+  const snapshot =
+    cachingDevice === undefined ? graph.colocateWith(ref, read) : graph.withDevice(cachingDevice, read);
   return {
     handle: ref,
     initializer: assign,
@@ -159,9 +167,12 @@ function resourceNodes(graph: Graph, given: InitialValue, scope: string, options
       }),
     ),
   );
-  const snapshot = graph.nameScope("Read", () =>
-    graph.withDevice(device, () => readOf(handle, initial.dtype)),
-  );
+  const { cachingDevice } = options;
+  const snapshot = graph.nameScope("Read", () => {
+    const read = graph.withDevice(device, () => readOf(handle, initial.dtype));
+    const copy = (): Output => graph.add("Identity", [read]);
+    return cachingDevice === undefined ? read : onDevice(graph, cachingDevice, copy);
+  });
   const shape = handle.handle?.shape ?? options.shape ?? initial.shape;
   return { handle, initializer, initialValue: initial, snapshot, isInitialized, shape };
 }
@@ -179,6 +190,10 @@ const inInitializer = (graph: Graph, body: () => Output): Output =>
 
 /** Forgets colocations. */
 const nowhere = <R>(graph: Graph, body: () => R): R => graph.colocateWith(null, body, true);
+
+/** On this device, whatever is open. */
+const onDevice = <R>(graph: Graph, device: string, body: () => R): R =>
+  nowhere(graph, () => graph.withDevice(device, body));
 
 /** An output; a value becomes a Const named `initial_value`. */
 function convert(graph: Graph, value: Input, dtype: DType | undefined): Output {
@@ -206,6 +221,7 @@ interface Parts extends Nodes {
   readonly synchronization: number;
   readonly aggregation: number;
   readonly constraint: ((value: Output) => Output) | null;
+  readonly cachingDevice: string | null;
   readonly saveSliceInfo: SaveSliceInfoDef | null;
 }
 
@@ -214,6 +230,10 @@ function fromNodes(parts: Parts): Variable {
   const { op, graph } = handle;
   const dtype = handle.dtype === "resource" ? snapshot.dtype : handle.dtype;
   const isResource = handle.dtype === "resource";
+  const isCached = isResource && snapshot.op.type !== "ReadVariableOp";
+  const { cachingDevice: device } = parts;
+  const read = (): Output =>
+    device === null ? readOf(handle, dtype) : onDevice(graph, device, () => readOf(handle, dtype));
   const self: Variable = {
     graph,
     name: handle.name,
@@ -231,10 +251,10 @@ function fromNodes(parts: Parts): Variable {
     isInitialized,
     constraint: parts.constraint,
     saveSliceInfo: parts.saveSliceInfo,
-    value: () => (isResource ? nowhere(graph, () => readOf(handle, dtype)) : snapshot),
+    value: () => (isResource && !isCached ? nowhere(graph, read) : snapshot),
     readValue() {
       if (!isResource) return graph.add("Identity", [handle], { name: "read" });
-      return graph.add("Identity", [graph.nameScope("Read", () => readOf(handle, dtype))]);
+      return graph.add("Identity", [graph.nameScope("Read", read)]);
     },
     assign: (value, options = {}) => write(self, "assign", value, options),
     assignAdd: (delta, options = {}) => write(self, "add", delta, options),
@@ -339,6 +359,7 @@ export function variableFromProto(graph: Graph, def: VariableDef, scope = ""): V
     synchronization: def.synchronization,
     aggregation: def.aggregation,
     constraint: null,
+    cachingDevice: null,
     saveSliceInfo: def.saveSliceInfoDef ?? null,
   });
 }

@@ -3,8 +3,8 @@
 import { isInteger, VarscopeError } from "../base/index.ts";
 import type { Graph } from "../graph/index.ts";
 import { GraphKeys, globalVariables } from "./collections.ts";
+import { getVariable } from "./get-variable.ts";
 import { zerosInitializer } from "./initializers.ts";
-import { getVariable } from "./scope.ts";
 import { Aggregation, type Variable } from "./variable.ts";
 
 /**

@@ -17,6 +17,7 @@ export {
   writeVariable,
 } from "./create.ts";
 export { ExponentialMovingAverage, type ExponentialMovingAverageOptions } from "./ema.ts";
+export { type GetVariableOptions, getLocalVariable, getVariable } from "./get-variable.ts";
 export { createGlobalStep, getGlobalStep, getOrCreateGlobalStep } from "./global-step.ts";
 export { valueOrInitial } from "./guard.ts";
 export {
@@ -48,14 +49,35 @@ export {
 } from "./initializers.ts";
 export { type AssignMovingAverageOptions, assignMovingAverage } from "./moving-average.ts";
 export { addOpWith, addWith, type Operand, toInput } from "./operand.ts";
-export { regularizationLosses, regularize } from "./regularization.ts";
 export {
-  type GetVariableOptions,
-  getVariable,
-  getVariableScope,
-  type VariableScopeOptions,
-  variableScope,
-} from "./scope.ts";
-export { AUTO_REUSE, type Initializer, type Regularizer, type Reuse, VariableScope } from "./scope-state.ts";
+  fixedSizePartitioner,
+  minMaxVariablePartitioner,
+  type PartitionerOptions,
+  variableAxisSizePartitioner,
+} from "./partitioners.ts";
+export { regularizationLosses, regularize } from "./regularization.ts";
+export { getVariableScope, type VariableScopeOptions, variableScope } from "./scope.ts";
+export {
+  AUTO_REUSE,
+  type CustomGetter,
+  type Getter,
+  type GetterOptions,
+  type Gotten,
+  type Initializer,
+  type Partitioner,
+  type PartitionInfo,
+  type Regularizer,
+  type Reuse,
+  VariableScope,
+} from "./scope-state.ts";
 export { shadowOf } from "./shadow.ts";
-export { Aggregation, type AssignOptions, isVariable, Synchronization, type Variable } from "./variable.ts";
+export {
+  Aggregation,
+  type AssignOptions,
+  isPartitionedVariable,
+  isVariable,
+  type PartitionedVariable,
+  Synchronization,
+  type Variable,
+  type WholeValue,
+} from "./variable.ts";

@@ -18,7 +18,7 @@ import {
   zeros as zeroTensor,
 } from "../base/index.ts";
 import { type Graph, isTensor, type Output, toTensor } from "../graph/index.ts";
-import { ones, randomNormal, randomUniform, reshape, truncatedNormal, zeros } from "../ops/index.ts";
+import { ones, randomNormal, randomUniform, reshape, slice, truncatedNormal, zeros } from "../ops/index.ts";
 import type { Initializer } from "./scope-state.ts";
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
@@ -102,8 +102,8 @@ function floating(dtype: DType): DType {
 /** Uniform in ±factor · √(3 / inputs), inputs being all dims but the last. Named "random_uniform". */
 export const uniformUnitScalingInitializer =
   (options: SeedOptions & { readonly factor?: number } = {}): Initializer =>
-  (g, shape, dtype) => {
-    const inputs = Math.max(1, sizeOf(shape.slice(0, -1)));
+  (g, shape, dtype, partition) => {
+    const inputs = Math.max(1, sizeOf((partition?.fullShape ?? shape).slice(0, -1)));
     return within(g, shape, dtype, Math.sqrt(3 / inputs) * (options.factor ?? 1), options.seed);
   };
 
@@ -140,8 +140,8 @@ const TRUNCATED_DEVIATION = 0.8796256610342398;
 export function varianceScalingInitializer(options: VarianceScalingOptions = {}): Initializer {
   const { scale = 1, mode = "fan_in", distribution = "truncated_normal", seed = null } = options;
   if (!(scale > 0)) throw invalid(`Argument \`scale\` must be a positive float. Received: ${scale}`);
-  return (g, shape, dtype) => {
-    const { fanIn, fanOut } = fans(shape);
+  return (g, shape, dtype, partition) => {
+    const { fanIn, fanOut } = fans(partition?.fullShape ?? shape);
     const fan = { fan_in: fanIn, fan_out: fanOut, fan_avg: (fanIn + fanOut) / 2 }[mode];
     const variance = scale / Math.max(1, fan);
     const normal = { mean: 0, dtype: floating(dtype), seed };
@@ -225,10 +225,11 @@ const scaled = (g: Graph, gain: number, x: Output): Output => g.add("Mul", [gain
  */
 export const identityInitializer =
   (options: { readonly gain?: number } = {}): Initializer =>
-  (g, shape, dtype) => {
-    if (shape.length !== 2)
-      throw invalid(`The tensor to initialize must be two-dimensional, the shape is [${shape}]`);
-    const [rows, columns] = shape as [number, number];
+  (g, shape, dtype, partition) => {
+    const full = partition?.fullShape ?? shape;
+    if (full.length !== 2)
+      throw invalid(`The tensor to initialize must be two-dimensional, the shape is [${full}]`);
+    const [rows, columns] = full as [number, number];
     const eye = g.nameScope("eye", () => {
       const diagonal = ones(g, [Math.min(rows, columns)], { dtype: floating(dtype) });
       if (rows === columns) {
@@ -237,5 +238,6 @@ export const identityInitializer =
       const base = zeros(g, [rows, columns], { dtype });
       return g.add("MatrixSetDiagV3", [base, diagonal, 0], { name: "set_diag" });
     });
-    return scaled(g, options.gain ?? 1, eye);
+    const own = partition === undefined ? eye : slice(eye, [...partition.varOffset], [...shape]);
+    return scaled(g, options.gain ?? 1, own);
   };

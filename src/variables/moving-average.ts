@@ -3,9 +3,10 @@
 import type { Shape } from "../base/index.ts";
 import { Output } from "../graph/index.ts";
 import { type Written, writeVariable } from "./create.ts";
+import { getVariable } from "./get-variable.ts";
 import { zerosInitializer } from "./initializers.ts";
 import { addWith } from "./operand.ts";
-import { getVariable, getVariableScope, variableScope } from "./scope.ts";
+import { getVariableScope, variableScope } from "./scope.ts";
 import type { Variable } from "./variable.ts";
 
 export interface AssignMovingAverageOptions {

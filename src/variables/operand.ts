@@ -1,13 +1,14 @@
 /** @file Variables as inputs of ops: each is read in the op's own name scope, as TensorFlow's conversion does. Start at `addWith`. */
 
 import type { Graph, Input, NodeOptions, OpDef, Operation, Output } from "../graph/index.ts";
-import { isVariable, type Variable } from "./variable.ts";
+import { isPartitionedVariable, isVariable, type PartitionedVariable, type Variable } from "./variable.ts";
 
 /** What an op may take where variables count as their values. */
-export type Operand = Input | Variable;
+export type Operand = Input | Variable | PartitionedVariable;
 
 /** The value as an output or literal: of a variable, its `value()`. */
-export const toInput = (x: Operand): Input => (isVariable(x) ? x.value() : (x as Input));
+export const toInput = (x: Operand): Input =>
+  isVariable(x) || isPartitionedVariable(x) ? x.value() : (x as Input);
 
 /** Adds an op whose inputs may be variables: a resource's read is named `<op>/ReadVariableOp`. */
 export function addOpWith(

@@ -1,32 +1,20 @@
 /**
- * @file Variable scopes and sharing: `variableScope` opens a prefix with defaults, `getVariable` makes the variable of a name once and hands
- * it out again where the scope says so. Names of variables follow variable scopes, names of ops follow the name scopes these open.
+ * @file Variable scopes: a prefix for the names of variables, with defaults for `getVariable`. Each opens a name scope for ops too. Start at
+ * `variableScope`.
  *
  * @see TensorFlow python/ops/variable_scope.py
  */
 
+import { VarscopeError } from "../base/index.ts";
+import type { Graph } from "../graph/index.ts";
 import {
-  type DType,
-  formatPyShape,
-  isCompatible,
-  isFloat,
-  isStatic,
-  type Shape,
-  VarscopeError,
-} from "../base/index.ts";
-import { type Graph, type Input, Output } from "../graph/index.ts";
-import { type InitialValue, type VariableOptions, variable } from "./create.ts";
-import { glorotUniformInitializer, zerosInitializer } from "./initializers.ts";
-import { regularizeLazily } from "./regularization.ts";
-import {
-  type Initializer,
-  type Regularizer,
+  AUTO_REUSE,
+  type CustomGetter,
   type Reuse,
   type ScopeDefaults,
   scopeState,
   VariableScope,
 } from "./scope-state.ts";
-import type { Variable } from "./variable.ts";
 
 export interface VariableScopeOptions extends ScopeDefaults {
   /** used, made unique, where the name is null */
@@ -52,6 +40,11 @@ export function variableScope<R>(
   options: VariableScopeOptions,
   body: (scope: VariableScope) => R,
 ): R {
+  if (![undefined, null, true, false, AUTO_REUSE].includes(options.reuse)) {
+    throw new VarscopeError("INVALID_ARGUMENT", "The reuse parameter must be True or False or None.", {
+      hint: `give true, false, null or AUTO_REUSE, not ${String(options.reuse)}`,
+    });
+  }
   if (nameOrScope === null) return defaultScope(graph, options, body);
   const jump = nameOrScope instanceof VariableScope ? nameOrScope : null;
   const nameScope = jump === null ? (nameOrScope as string) : jump.name.split("/").at(-1)!;
@@ -88,7 +81,7 @@ function inNameScope<R>(
 }
 
 /** `prefix` with the first number that no scope opened here has. */
-function uniqueScope(graph: Graph, prefix: string): string {
+export function uniqueScope(graph: Graph, prefix: string): string {
   const { current, counts } = scopeState(graph);
   const full = current.name === "" ? prefix : `${current.name}/${prefix}`;
   if (!counts.get(full)) return prefix;
@@ -97,8 +90,14 @@ function uniqueScope(graph: Graph, prefix: string): string {
   return `${prefix}_${i}`;
 }
 
+/** A getter whose own getter is that of the scope outside. */
+function nested(inner: CustomGetter | undefined, outer: CustomGetter | undefined): CustomGetter | undefined {
+  if (inner === undefined || outer === undefined) return inner ?? outer;
+  return (getter, name, options) => inner((n, o) => outer(getter, n, o), name, options);
+}
+
 /** The variable part of a scope, without a name scope. */
-function pureScope<R>(
+export function pureScope<R>(
   graph: Graph,
   nameOrScope: string | VariableScope,
   nameScope: string,
@@ -115,7 +114,10 @@ function pureScope<R>(
     regularizer: options.regularizer ?? base.regularizer,
     dtype: options.dtype ?? base.dtype,
     useResource: options.useResource ?? base.useResource,
-    constraint: options.constraint,
+    constraint: options.constraint, // TensorFlow's constraints are not inherited
+    cachingDevice: options.cachingDevice ?? base.cachingDevice,
+    partitioner: options.partitioner ?? base.partitioner,
+    customGetter: nested(options.customGetter, base.customGetter),
   });
   state.counts.set(name, (state.counts.get(name) ?? 0) + 1);
   const saved = jump ? new Map(state.counts) : null;
@@ -127,153 +129,4 @@ function pureScope<R>(
     else for (const key of state.counts.keys()) if (key.startsWith(`${name}/`)) state.counts.set(key, 0);
     state.current = old;
   }
-}
-
-export interface GetVariableOptions {
-  /** needed for a new variable unless `initializer` is a value */
-  readonly shape?: Shape;
-  /** by default the scope's, and that is float32 */
-  readonly dtype?: DType;
-  /** a value, or what builds one; by default the scope's, else glorot uniform for floats and zeros for the rest */
-  readonly initializer?: Initializer | Input;
-  /** its result goes to the collection `regularization_losses` */
-  readonly regularizer?: Regularizer;
-  readonly reuse?: Reuse;
-  readonly trainable?: boolean;
-  readonly collections?: readonly string[];
-  readonly useResource?: boolean;
-  readonly validateShape?: boolean;
-  readonly constraint?: (value: Output) => Output;
-  readonly synchronization?: number;
-  readonly aggregation?: number;
-}
-
-/**
- * The variable `name` of the open variable scope: made, or shared as the scope's `reuse` says. Name scopes do not count.
- *
- * @throws VarscopeError ALREADY_EXISTS - it is there and may not be shared
- * @throws VarscopeError NOT_FOUND - it is not there and may not be made
- * @throws VarscopeError INVALID_ARGUMENT - shape or dtype differ from the shared variable's, or are not given
- */
-export function getVariable(graph: Graph, name: string, options: GetVariableOptions = {}): Variable {
-  const scope = getVariableScope(graph);
-  const full = scope.name === "" ? name : `${scope.name}/${name}`;
-  const asked = { ...options };
-  if (options.dtype !== undefined && options.initializer instanceof Output) {
-    if (options.initializer.dtype !== options.dtype) {
-      throw invalid(
-        full,
-        `Initializer type '${options.initializer.dtype}' and explicit dtype '${options.dtype}' don't match.`,
-      );
-    }
-  }
-  const initializer = options.initializer ?? scope.initializer;
-  const isValue = initializer !== undefined && typeof initializer !== "function";
-  if (options.shape !== undefined && isValue) {
-    throw invalid(full, "If initializer is a constant, do not specify shape.");
-  }
-  const dtype = options.dtype ?? scope.dtype;
-  const state = scopeState(graph);
-  const found = state.variables.get(full);
-  const reuse = options.reuse ?? scope.reuse;
-  if (found !== undefined) return shared(full, found, reuse, options.shape, dtype, state.origins.get(found));
-  if (reuse === true) {
-    throw new VarscopeError(
-      "NOT_FOUND",
-      `Variable ${full} does not exist, or was not created with tf.get_variable(). Did you mean to set reuse=tf.AUTO_REUSE in VarScope?`,
-    );
-  }
-  return graph.nameScope(null, () => {
-    const v = variable(graph, initialFor(graph, full, initializer, asked, dtype), {
-      ...pick(asked),
-      name: full,
-      useResource: options.useResource ?? scope.useResource ?? false,
-      ...(isValue && options.dtype === undefined ? {} : { dtype }),
-      ...(options.shape === undefined ? {} : { shape: options.shape }),
-      ...((options.constraint ?? scope.constraint)
-        ? { constraint: (options.constraint ?? scope.constraint)! }
-        : {}),
-    });
-    state.variables.set(full, v);
-    state.origins.set(v, new Error(full));
-    regularizeLazily(v, full, options.regularizer ?? scope.regularizer);
-    return v;
-  });
-}
-
-const invalid = (at: string, what: string): VarscopeError =>
-  new VarscopeError("INVALID_ARGUMENT", what, { at });
-
-/** The options that `variable` takes as they are. */
-function pick(o: GetVariableOptions): VariableOptions {
-  const { trainable, collections, validateShape, synchronization, aggregation } = o;
-  const all = { trainable, collections, validateShape, synchronization, aggregation };
-  return Object.fromEntries(Object.entries(all).filter(([, v]) => v !== undefined)) as VariableOptions;
-}
-
-function shared(
-  name: string,
-  found: Variable,
-  reuse: Reuse,
-  shape: Shape | undefined,
-  dtype: DType,
-  origin: Error | undefined,
-): Variable {
-  if (reuse === false || reuse === null) {
-    const what = `Variable ${name} already exists, disallowed. Did you mean to set reuse=True or reuse=tf.AUTO_REUSE in VarScope?`;
-    throw new VarscopeError("ALREADY_EXISTS", found.isResource ? what : what + definedAt(origin));
-  }
-  if (shape !== undefined && !isCompatible(shape, found.shape)) {
-    throw new VarscopeError(
-      "INVALID_ARGUMENT",
-      `Trying to share variable ${name}, but specified shape ${formatPyShape(shape)} and found shape ${formatPyShape(found.shape)}.`,
-    );
-  }
-  if (dtype !== found.dtype) {
-    throw new VarscopeError(
-      "INVALID_ARGUMENT",
-      `Trying to share variable ${name}, but specified dtype ${dtype} and found dtype ${found.dtype}${found.isResource ? "" : "_ref"}.`,
-    );
-  }
-  return found;
-}
-
-/** Where a variable was made, as far as the engine says, without this package's own frames. */
-function definedAt(origin: Error | undefined): string {
-  const own = new URL("..", import.meta.url).href;
-  const frames = (origin?.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
-  const theirs = frames.filter((line) => !line.includes(own)).slice(0, 5);
-  return theirs.length === 0 ? "" : ` Originally defined at:\n\n${theirs.join("\n")}`;
-}
-
-function initialFor(
-  graph: Graph,
-  name: string,
-  initializer: Initializer | Input | undefined,
-  options: GetVariableOptions,
-  dtype: DType,
-): InitialValue {
-  if (initializer !== undefined && typeof initializer !== "function") return initializer;
-  const { shape } = options;
-  if (shape !== undefined && isStatic(shape)) {
-    const build = initializer ?? defaultInitializer(name, dtype);
-    return () => build(graph, shape, dtype);
-  }
-  if (initializer === undefined) {
-    throw invalid(
-      name,
-      `Variable ${name} did not get an initializer, so its \`shape\` argument must be specified.`,
-    );
-  }
-  if (initializer.length === 0) return () => (initializer as unknown as () => Input)();
-  throw invalid(
-    name,
-    "The initializer passed is not valid. It should be a callable with no arguments and the shape should not be provided or an instance of `tf.keras.initializers.*' and `shape` should be fully defined.",
-  );
-}
-
-function defaultInitializer(name: string, dtype: DType): Initializer {
-  if (isFloat(dtype)) return glorotUniformInitializer();
-  if (/^(u?int|bool|string)/.test(dtype)) return zerosInitializer();
-  throw invalid(name, `An initializer for variable ${name} of ${dtype} is required`);
 }

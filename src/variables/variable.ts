@@ -1,6 +1,6 @@
 /**
  * @file What a variable is, of either kind: reference variable (TF 1's VariableV2) or resource variable (VarHandleOp). `variable` in
- * create.ts makes one, `getVariable` in scope.ts makes or shares one.
+ * create.ts makes one, `getVariable` in get-variable.ts makes or shares one. A partitioned variable is several under one name.
  */
 
 import type { DType, Shape } from "../base/index.ts";
@@ -55,6 +55,32 @@ export interface Variable {
   /** Its entry in a MetaGraph's collections. */
   toProto(): VariableDef;
 }
+
+/** A variable cut into parts along one axis. `value()` joins them; iterating gives them one by one. */
+export interface PartitionedVariable extends Iterable<Variable> {
+  readonly graph: Graph;
+  /** prefix of the parts' names and key in checkpoints: `w` of `w/part_0` */
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** number of parts in each dim */
+  readonly partitions: readonly number[];
+  readonly parts: readonly Variable[];
+  /** The parts joined: new nodes at each call, which wait for no open control dependency. */
+  value(): Output;
+  /** The parts joined here and now: after the open control dependencies. */
+  readValue(): Output;
+  /** Assigns to each part: a list of outputs or variables part by part, anything else cut into parts. */
+  assign(value: WholeValue, options?: AssignOptions): (Output | Operation)[];
+  assignAdd(delta: WholeValue, options?: AssignOptions): (Output | Operation)[];
+  assignSub(delta: WholeValue, options?: AssignOptions): (Output | Operation)[];
+}
+
+/** A value for a whole partitioned variable, or values for its parts. */
+export type WholeValue = Input | PartitionedVariable | readonly (Output | Variable)[];
+
+export const isPartitionedVariable = (x: unknown): x is PartitionedVariable =>
+  typeof x === "object" && x !== null && "parts" in x && "partitions" in x;
 
 export const isVariable = (x: unknown): x is Variable =>
   typeof x === "object" && x !== null && "initializer" in x && "snapshot" in x && "handle" in x;
