@@ -3,24 +3,12 @@
  * a read is the slot of the latest write before it. Start at `analyse`.
  */
 
-import {
-  dtypeCppName,
-  formatShape,
-  isStatic,
-  type Shape,
-  sizeOrNull,
-  type Tensor,
-  tensor,
-  VarscopeError,
-} from "../base/index.ts";
+import { dtypeCppName, formatShape, type Shape, type Tensor, tensor, VarscopeError } from "../base/index.ts";
 import {
   type Access,
-  argCount,
-  argType,
   dimsOf,
   groupArgs,
   type HandleSpec,
-  type HostContext,
   inferWith,
   isAbsent,
   LazySpec,
@@ -29,13 +17,12 @@ import {
   type Spec,
 } from "../graph/index.ts";
 import { isOnnxType } from "../lower/index.ts";
+import { accessOf, type Loop, loopOf, loopShapes, variablesOf } from "./control/loop.ts";
+import { foldStep } from "./fold.ts";
 import type { Pruned, Request } from "./prune.ts";
 import { RefReads } from "./ref-reads.ts";
-import { uninitialized, type VariableStore } from "./state.ts";
+import { uninitialized, type VariableStore, variableKey } from "./state.ts";
 import type { Analysis, Slot, Step, VariableInfo, Write } from "./steps.ts";
-
-/** Folded values are kept in the plan; larger ones are left to the engine. */
-const MAX_FOLDED_ELEMENTS = 1 << 16;
 
 /**
  * @param onHost - ops that the engine has no kernels for
@@ -148,10 +135,13 @@ class Analyser {
   private visit(op: Operation): void {
     const def = op.needDef();
     if (op.outputs.length > 0 && op.outputs.every((x) => this.feeds.has(x))) return;
-    const access = this.accessOf(op);
+    const access = accessOf(op);
     const onlyResources = op.outputs.length > 0 && op.outputs.every((x) => x.dtype === "resource");
+    const loop = loopOf(op);
     if (def.control === "switch") return;
     if (def.control === "merge") this.visitMerge(op);
+    else if (loop !== undefined) this.visitLoop(op, loop);
+    else if (def.control !== undefined) throw misplaced(op);
     else if (def.variable !== undefined) this.visitVariable(op, def.variable(op.attrs as never));
     else if (access.includes("probe")) this.visitProbe(op);
     else if (onlyResources && (isAbsent(def.host) || op.inputs.some((x) => x.dtype === "resource")))
@@ -176,6 +166,47 @@ class Analyser {
     const taken = this.pruned.alias.get(op.outputs[0]!)!;
     const index = tensor(op.inputs.indexOf(taken), "int32", []);
     this.slots.set(op.outputs[1]!, this.constant(index));
+  }
+
+  private visitLoop(op: Operation, loop: Loop): void {
+    const inputs = op.inputs.map((x) =>
+      this.keys.has(this.resolve(x)) && !x.isRef ? null : this.inputSlot(x, null, op),
+    );
+    const variables = new Map<string, Slot>();
+    for (const { key, written: _, ...info } of variablesOf(loop).values()) {
+      if (!this.variables.has(key)) this.variables.set(key, info);
+      if (this.current.has(key) || this.store.has(key)) variables.set(key, this.read(key));
+    }
+    const shapes = loopShapes(
+      loop,
+      op.inputs.map((x, i) => inputs[i]?.spec ?? this.specOf(x)),
+    );
+    const outputs = op.outputs.map((x, i) => {
+      const input = this.resolve(op.inputs[i]!);
+      const key = this.keys.get(input);
+      if (inputs[i] === null && key !== undefined) {
+        this.keys.set(x, key);
+        return null;
+      }
+      const slot = this.slot(new LazySpec(x, shapes[i] ?? null, null, this.specOf, null), "step", null);
+      this.slots.set(x, slot);
+      return slot;
+    });
+    const writes = [...variablesOf(loop).values()].flatMap((variable): Write[] => {
+      if (!variable.written) return [];
+      const { key } = variable;
+      const slot = this.slot(
+        fixedSpec(variable.dtype, variables.get(key)?.spec.shape ?? variable.shape),
+        "step",
+        key,
+      );
+      this.current.set(key, slot);
+      this.final.set(key, slot);
+      this.refReads.written(key, op, slot);
+      return [{ key, arg: "", slot }];
+    });
+    const all = [...inputs, ...variables.values()];
+    this.steps.push({ op, kind: "host", inputs: all, outputs, writes, loop: { loop, variables } });
   }
 
   private visitVariable(op: Operation, info: HandleSpec): void {
@@ -204,15 +235,6 @@ class Analyser {
         at: op.name,
       });
     for (const out of op.outputs) this.keys.set(out, from);
-  }
-
-  /** Access of each flat input. */
-  private accessOf(op: Operation): (Access | null)[] {
-    const def = op.needDef();
-    return Object.entries(def.inputs).flatMap(([name, text]) => {
-      const n = argCount(argType(name, text), op.attrs) ?? 1;
-      return Array.from({ length: n }, () => def.access?.[name] ?? null);
-    });
   }
 
   private inputSlot(input: Output, access: Access | null, op: Operation): Slot | null {
@@ -246,7 +268,7 @@ class Analyser {
       (out, i) =>
         new LazySpec(out, inferred[i]?.shape ?? null, inferred[i]?.handle ?? null, this.specOf, null),
     );
-    const folded = this.fold(op, inputs);
+    const folded = foldStep(op, inputs);
     if (folded !== null) {
       for (const [i, out] of op.outputs.entries()) this.slots.set(out, this.constant(folded[i]!));
       return;
@@ -306,43 +328,6 @@ class Analyser {
     );
   }
 
-  /** Values of a pure op whose inputs are constants. */
-  private fold(op: Operation, inputs: readonly (Slot | null)[]): readonly Tensor[] | null {
-    const def = op.needDef();
-    if (
-      def.stateful ||
-      def.access !== undefined ||
-      def.update !== undefined ||
-      isAbsent(def.host) ||
-      op.outputs.length === 0
-    )
-      return null;
-    const values: Tensor[] = [];
-    for (const slot of inputs) {
-      const { spec } = slot!;
-      if (def.shapeOnly === true && isStatic(spec.shape))
-        values.push({ dtype: spec.dtype, shape: spec.shape, data: [] });
-      else if (
-        spec.value !== null &&
-        slot!.source !== "feed" &&
-        spec.value.data.length <= MAX_FOLDED_ELEMENTS
-      )
-        values.push(spec.value);
-      else return null;
-    }
-    const isConst = op.inputs.length === 0;
-    const size = op.outputs
-      .map((x) => sizeOrNull(x.shape))
-      .find((n) => n !== null && n > MAX_FOLDED_ELEMENTS);
-    if (size !== undefined && !isConst) return null;
-    const result = def.host(
-      groupArgs(def.inputs, op.attrs, values) as never,
-      op.attrs as never,
-      { op } as HostContext,
-    );
-    return result instanceof Promise ? null : result;
-  }
-
   private kindOf(
     op: Operation,
     inputs: readonly (Slot | null)[],
@@ -363,6 +348,9 @@ class Analyser {
   }
 }
 
+const misplaced = (op: Operation): VarscopeError =>
+  new VarscopeError("INVALID_ARGUMENT", `${op.type} stands in no loop`, { at: op.name });
+
 const fixedSpec = (dtype: Spec["dtype"], shape: Shape | null): Spec => ({
   dtype,
   shape,
@@ -370,10 +358,3 @@ const fixedSpec = (dtype: Spec["dtype"], shape: Shape | null): Spec => ({
   partial: null,
   handle: null,
 });
-
-/** TF's rule: a container's shared name, or the op's own name. */
-export function variableKey(op: Operation): string {
-  const { container, shared_name: shared } = op.attrs as { container?: string; shared_name?: string };
-  const name = shared === undefined || shared === "" ? op.name : shared;
-  return container === undefined || container === "" ? name : `${container}/${name}`;
-}

@@ -1,7 +1,6 @@
 /** @file Running graphs: sessions, plans, engines. Start at session.ts. */
 
 export { loadRuntime } from "#ort";
-export { variableKey } from "./analysis.ts";
 export {
   type ClusterOptions,
   type ClusterSpec,
@@ -16,5 +15,5 @@ export {
 } from "./remote/index.ts";
 export type { Runtime } from "./runtime.ts";
 export { type RunOptions, Session, type SessionOptions } from "./session.ts";
-export { VariableStore } from "./state.ts";
+export { VariableStore, variableKey } from "./state.ts";
 export type { Feeds, FeedValue, Fetchable, Fetched } from "./values.ts";

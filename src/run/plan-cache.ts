@@ -40,11 +40,17 @@ export class PlanFamily {
   private shared: Entry | null = null;
   private sharable = true;
   private readonly counts = new Map<string, number>();
+  private readonly bakes: boolean;
+
+  /** @param bakes - whether variables that stay the same become constants */
+  constructor(bakes: boolean) {
+    this.bakes = bakes;
+  }
 
   /** The plan for these shapes, compiled if need be. */
   async planFor(shapes: FeedShapes, compile: Compile, store: VariableStore): Promise<Plan> {
     const entry = await this.entryFor(shapes, compile);
-    return this.bakedOr(entry, compile, store);
+    return this.bakes ? this.bakedOr(entry, compile, store) : entry.plan;
   }
 
   private async entryFor(shapes: FeedShapes, compile: Compile): Promise<Entry> {

@@ -13,16 +13,31 @@ import {
   type Operation,
 } from "../graph/index.ts";
 import { Builder, type Value } from "../lower/index.ts";
+import type { Loop } from "./control/loop.ts";
 import { partition } from "./partition.ts";
 import type { Program, Runtime } from "./runtime.ts";
 import type { VariableStore } from "./state.ts";
-import { type Analysis, hasHostForm, type Slot, type Step } from "./steps.ts";
+import { type Analysis, hasHostForm, type LoopStep, type Slot, type Step } from "./steps.ts";
 
 /** Values by slot id. */
 type Values = (Tensor | undefined)[];
 
 export interface HostServices {
   contextOf(op: Operation): HostContext;
+  /** Runs a loop to its end. `variables` are those that it uses, as they are before it. */
+  loop(
+    loop: Loop,
+    start: readonly (Tensor | undefined)[],
+    variables: ReadonlyMap<string, Tensor | undefined>,
+  ): Promise<LoopEnd>;
+}
+
+/** What a loop ends with. */
+export interface LoopEnd {
+  /** undefined for arguments that are variables */
+  readonly values: readonly (Tensor | undefined)[];
+  /** value of a variable after it */
+  variables(key: string): Tensor | null;
 }
 
 interface CompiledStage {
@@ -81,6 +96,10 @@ function hostStage(steps: readonly Step[]): CompiledStage {
       for (const step of steps) {
         const { op } = step;
         const def = op.needDef();
+        if (step.loop !== undefined) {
+          await loopStep(step, step.loop, values, host);
+          continue;
+        }
         const inputs = step.inputs.map((s) => (s === null ? undefined : (s.spec.value ?? values[s.id])));
         const args = groupArgs(def.inputs, op.attrs, inputs) as never;
         try {
@@ -100,6 +119,27 @@ function hostStage(steps: readonly Step[]): CompiledStage {
     },
     release: async () => {},
   };
+}
+
+async function loopStep(
+  { op, inputs, outputs, writes }: Step,
+  { loop, variables }: LoopStep,
+  values: Values,
+  host: HostServices,
+): Promise<void> {
+  const held = (slot: Slot | null): Tensor | undefined =>
+    slot === null ? undefined : (slot.spec.value ?? values[slot.id]);
+  try {
+    const start = op.inputs.map((_, i) => held(inputs[i]!));
+    const before = new Map([...variables].map(([key, slot]) => [key, held(slot)]));
+    const end = await host.loop(loop, start, before);
+    outputs.forEach((slot, i) => {
+      if (slot !== null) values[slot.id] = end.values[i];
+    });
+    for (const { key, slot } of writes) values[slot.id] = end.variables(key) ?? undefined;
+  } catch (e) {
+    throw atOp(e, op);
+  }
 }
 
 function atOp(e: unknown, op: Operation): VarscopeError {

@@ -5,6 +5,7 @@
 
 import { VarscopeError } from "../base/index.ts";
 import type { Operation, Output } from "../graph/index.ts";
+import { loopOf, variablesOf } from "./control/loop.ts";
 
 /** What is asked of a run, in graph terms. */
 export interface Request {
@@ -83,8 +84,11 @@ function order(ops: ReadonlySet<Operation>, follow: (op: Operation) => readonly 
   return sorted;
 }
 
-const writes = (op: Operation): boolean =>
-  Object.values(op.def?.access ?? {}).some((a) => a === "write" || a === "update");
+const writes = (op: Operation): boolean => {
+  const loop = loopOf(op);
+  if (loop !== undefined) return [...variablesOf(loop).values()].some((v) => v.written);
+  return Object.values(op.def?.access ?? {}).some((a) => a === "write" || a === "update");
+};
 
 /** Ops by their place in the graph, smallest first. */
 class Heap {

@@ -1,7 +1,7 @@
 /** @file Variables of a session: current values, versions, buffers to reuse. Start at `VariableStore`. */
 
 import { type Tensor, VarscopeError, zeros } from "../base/index.ts";
-import type { HandleSpec } from "../graph/index.ts";
+import type { HandleSpec, Operation } from "../graph/index.ts";
 
 interface Cell {
   value: Tensor;
@@ -78,4 +78,11 @@ export function uninitialized(key: string, isRef: boolean): VarscopeError {
     at: key,
     hint: "run the initializer or restore a checkpoint first",
   });
+}
+
+/** TF's rule: a container's shared name, or the op's own name. */
+export function variableKey(op: Operation): string {
+  const { container, shared_name: shared } = op.attrs as { container?: string; shared_name?: string };
+  const name = shared === undefined || shared === "" ? op.name : shared;
+  return container === undefined || container === "" ? name : `${container}/${name}`;
 }

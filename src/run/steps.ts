@@ -2,6 +2,7 @@
 
 import type { Tensor } from "../base/index.ts";
 import { type HandleSpec, isAbsent, type Operation, type Output, type Spec } from "../graph/index.ts";
+import type { Loop } from "./control/loop.ts";
 
 /** A place for one value of a run. */
 export interface Slot {
@@ -25,6 +26,13 @@ export interface Step {
   readonly inputs: readonly (Slot | null)[];
   readonly outputs: readonly (Slot | null)[];
   readonly writes: readonly Write[];
+  /** of a loop: what it runs, and the slots of the variables that it uses; these are among the inputs too */
+  readonly loop?: LoopStep;
+}
+
+export interface LoopStep {
+  readonly loop: Loop;
+  readonly variables: ReadonlyMap<string, Slot>;
 }
 
 export interface Analysis {

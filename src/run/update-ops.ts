@@ -5,10 +5,14 @@
 
 import { type Graph, Operation, Output } from "../graph/index.ts";
 
-/** Names of update ops (collection `update_ops`) whose layers take part in a run that trains, but that the run leaves out. */
+/**
+ * Names of update ops (collection `update_ops`) whose layers take part in a run that trains, but that the run leaves out.
+ *
+ * @param ran - names of the ops that it runs
+ */
 export function forgottenUpdates(
   graph: Graph,
-  ran: ReadonlySet<Operation>,
+  ran: ReadonlySet<string>,
   written: ReadonlySet<string>,
 ): string[] {
   const updates = graph.getCollection<unknown>("update_ops").flatMap((x) => {
@@ -20,11 +24,11 @@ export function forgottenUpdates(
     .getCollection<{ readonly name: string }>("trainable_variables")
     .map((v) => v.name.replace(/:\d+$/, ""));
   if (!trainable.some((name) => written.has(name))) return [];
-  return updates.filter((op) => !ran.has(op) && feedsFromRun(op, ran)).map((op) => op.name);
+  return updates.filter((op) => !ran.has(op.name) && feedsFromRun(op, ran)).map((op) => op.name);
 }
 
 /** Whether the op's value comes from something that the run computes from more than variables: batch statistics. */
-function feedsFromRun(update: Operation, ran: ReadonlySet<Operation>): boolean {
+function feedsFromRun(update: Operation, ran: ReadonlySet<string>): boolean {
   const seen = new Set<Operation>();
   const stack = update.inputs.map((x) => x.op);
   while (stack.length > 0) {
@@ -32,7 +36,7 @@ function feedsFromRun(update: Operation, ran: ReadonlySet<Operation>): boolean {
     if (seen.has(op)) continue;
     seen.add(op);
     const reads = op.inputs.some((x) => x.isRef || x.dtype === "resource");
-    if (ran.has(op) && op.inputs.length > 1 && !reads) return true;
+    if (ran.has(op.name) && op.inputs.length > 1 && !reads) return true;
     if (!reads) stack.push(...op.inputs.map((x) => x.op));
   }
   return false;

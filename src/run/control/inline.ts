@@ -1,0 +1,294 @@
+/**
+ * @file Copies ops of a graph into another, with the ops of functions in the place of their calls: conditionals become Switch and Merge, loops
+ * of both styles one `While` whose sides are graphs. Start at `Level.emit`; `expand.ts` is what others use.
+ *
+ * @see TensorFlow core/common_runtime/inline_function_utils.cc, lower_if_op.cc, lower_case_op.cc
+ */
+
+import { VarscopeError } from "../../base/index.ts";
+import type { Attrs, ControlKind, FuncValue, Graph, Operation, Output } from "../../graph/index.ts";
+import { lowerChoice, lowerConditional } from "./conditional.ts";
+import { copyOutputs } from "./copy.ts";
+import { type Frame, type Frames, findFrames } from "./frames.ts";
+import { type Body, functionBody } from "./function-body.ts";
+import { lowerLoop } from "./lower-loop.ts";
+import { makeFrame, makeLoop } from "./make-loop.ts";
+
+/** Functions that call each other deeper than this call themselves without end. */
+const MAX_DEPTH = 100;
+const MAX_OPS = 2_000_000;
+
+/** What becomes of loops: one op each, to be run; as they are; or, of functional ones, TensorFlow 1's frames. */
+export type LoopStyle = "run" | "keep" | "lower";
+
+/** Where ops are copied to. */
+export class Inliner {
+  readonly target: Graph;
+  readonly library: Graph;
+  readonly loops: LoopStyle;
+  private copied = 0;
+
+  constructor(target: Graph, library: Graph, loops: LoopStyle) {
+    this.target = target;
+    this.library = library;
+    this.loops = loops;
+  }
+
+  /** Copies into another graph: the side of a loop. */
+  into(target: Graph): Inliner {
+    return new Inliner(target, this.library, this.loops);
+  }
+
+  /** `name`, or with a number behind it where that is taken. */
+  fresh(name: string): string {
+    let free = name;
+    for (let i = 1; this.target.findOperation(free) !== undefined; i++) free = `${name}_${i}`;
+    return free;
+  }
+
+  /** @throws VarscopeError RESOURCE_EXHAUSTED - functions make more ops than any graph has */
+  spend(at: string): void {
+    this.copied++;
+    if (this.copied <= MAX_OPS) return;
+    throw new VarscopeError("RESOURCE_EXHAUSTED", `functions make more than ${MAX_OPS} ops`, { at });
+  }
+
+  /** A new op of the target. */
+  node(
+    type: string,
+    inputs: readonly (Output | readonly Output[])[],
+    name: string,
+    options: { readonly attrs?: Attrs; readonly controls?: readonly Operation[] } = {},
+  ): Operation {
+    this.spend(name);
+    return this.target.addOp(type, inputs, {
+      name: `${this.fresh(name)}/`,
+      controlInputs: options.controls ?? [],
+      ...(options.attrs === undefined ? {} : { attrs: options.attrs }),
+    });
+  }
+
+  /** The results of a function's body for `args`, and the ops that must run besides. */
+  inline(body: Body, args: readonly Output[], scope: Scope): Inlined {
+    if (scope.depth > MAX_DEPTH) {
+      throw new VarscopeError("UNIMPLEMENTED", `functions call each other more than ${MAX_DEPTH} deep`, {
+        at: scope.prefix,
+        hint: "a function that calls itself cannot run here",
+      });
+    }
+    if (args.length !== body.args.length) {
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `${args.length} arguments for a function of ${body.args.length}`,
+        { at: scope.prefix },
+      );
+    }
+    const level = new Level(this, findFrames(body.graph), null, scope);
+    for (const [i, arg] of body.args.entries()) level.stand(arg, args[i]!);
+    level.emit([...body.results.map((x) => x.op), ...body.controls]);
+    return {
+      results: body.results.map((x) => level.output(x)),
+      controls: [...new Set(body.controls.flatMap((op) => level.operations(op)))],
+    };
+  }
+}
+
+/** Where a body is copied to. */
+export interface Scope {
+  /** before the names of its ops */
+  readonly prefix: string;
+  /** of a branch: alive when it is taken; ops without inputs hang on it */
+  readonly pivot: Operation | null;
+  /** what runs before */
+  readonly controls: readonly Operation[];
+  readonly depth: number;
+}
+
+export interface Inlined {
+  readonly results: readonly Output[];
+  readonly controls: readonly Operation[];
+}
+
+/** The ops of one graph, or of one frame of it, and what stands for them in the target. */
+export class Level {
+  readonly inliner: Inliner;
+  readonly scope: Scope;
+  private readonly frames: Frames;
+  private readonly frame: Frame | null;
+  private readonly outputs = new Map<Output, Output>();
+  private readonly ops = new Map<Operation, readonly Operation[]>();
+  private readonly late: { readonly copy: Operation; readonly index: number; readonly from: Output }[] = [];
+
+  constructor(inliner: Inliner, frames: Frames, frame: Frame | null, scope: Scope) {
+    this.inliner = inliner;
+    this.frames = inliner.loops === "keep" || inliner.loops === "lower" ? new Map() : frames;
+    this.frame = frame;
+    this.scope = scope;
+  }
+
+  /** Puts `output` in the place of `x`, whose op is not copied. */
+  stand(x: Output, output: Output): void {
+    this.outputs.set(x, output);
+    if (!this.ops.has(x.op)) this.ops.set(x.op, []);
+  }
+
+  /** What stands for an output. @throws VarscopeError INVALID_ARGUMENT - it lies inside a loop */
+  output(x: Output): Output {
+    const found = this.outputs.get(x);
+    if (found !== undefined) return found;
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Operation '${x.op.name}' has been marked as not fetchable.`,
+      { at: x.name, hint: "it is inside a loop; ask for what leaves the loop" },
+    );
+  }
+
+  /** The ops that run when `op` is asked to run. */
+  operations(op: Operation): readonly Operation[] {
+    const found = this.ops.get(op);
+    if (found !== undefined) return found;
+    throw new VarscopeError("INVALID_ARGUMENT", `Operation '${op.name}' has been marked as not fetchable.`, {
+      at: op.name,
+      hint: "it is inside a loop",
+    });
+  }
+
+  /** Copies `wanted` and all that they need. */
+  emit(wanted: Iterable<Operation>): void {
+    const entered = new Set<Operation>();
+    const stack = [...wanted].filter((op) => this.isHere(op)).reverse();
+    while (stack.length > 0) {
+      const op = stack.at(-1)!;
+      if (this.ops.has(op)) {
+        stack.pop();
+      } else if (entered.has(op)) {
+        stack.pop();
+        this.make(op);
+      } else {
+        entered.add(op);
+        for (const need of this.needs(op)) {
+          if (entered.has(need)) throw cycle(need);
+          stack.push(need);
+        }
+      }
+    }
+    for (const { copy, index, from } of this.late.splice(0))
+      copy.inputs.splice(index, 0, this.wire(copy, from));
+  }
+
+  private wire(copy: Operation, from: Output): Output {
+    this.emit([from.op]);
+    const output = this.output(from);
+    output.op.consumers.add(copy);
+    return output;
+  }
+
+  /** Ops inside a loop are copied with the loop. */
+  private isHere(op: Operation): boolean {
+    const frame = this.frames.get(op) ?? null;
+    return frame === this.frame || this.childFrame(op) !== null || this.ops.has(op);
+  }
+
+  /** The frame of this level that `op` leaves. */
+  private childFrame(op: Operation): Frame | null {
+    const frame = this.frames.get(op) ?? null;
+    return kindOf(op) === "exit" && frame !== this.frame && frame?.parent === this.frame ? frame : null;
+  }
+
+  private needs(op: Operation): Operation[] {
+    const left = this.childFrame(op);
+    const from = left === null ? [op] : left.enters;
+    return from
+      .flatMap((x) => [...x.inputs.filter((y) => !isBackEdge(op, y)).map((y) => y.op), ...x.controlInputs])
+      .filter((need) => !this.ops.has(need));
+  }
+
+  private make(op: Operation): void {
+    this.inliner.spend(op.name);
+    const left = this.childFrame(op);
+    const called = this.inliner.library.functions.has(op.type) && op.def === undefined;
+    const kind = called ? "call" : kindOf(op);
+    if (left !== null) makeFrame(this, left);
+    else if (kind === "call") this.makeCall(op, called ? { func: op.type, attrs: op.attrs } : func(op, "f"));
+    else if (kind === "if") this.settle(op, lowerConditional(this, op));
+    else if (kind === "case") this.settle(op, lowerChoice(this, op));
+    else if (kind === "loop" && this.inliner.loops === "run") makeLoop(this, op);
+    else if (kind === "loop" && this.inliner.loops === "lower") this.settle(op, lowerLoop(this, op));
+    else this.copy(op);
+  }
+
+  /** Control inputs of what is made for `op`. */
+  controlsOf(op: Operation): Operation[] {
+    return [...new Set(op.controlInputs.flatMap((c) => this.operations(c)))];
+  }
+
+  inputsOf(op: Operation): Output[] {
+    return op.inputs.map((x) => this.output(x));
+  }
+
+  /** The body of a function, inlined for `op`. */
+  inline(op: Operation, f: FuncValue, args: readonly Output[], at: Partial<Scope> = {}): Inlined {
+    const { scope } = this;
+    const body = functionBody(this.inliner.library, f.func, f.attrs, op.name);
+    return this.inliner.inline(body, args, {
+      prefix: `${scope.prefix}${op.name}/`,
+      pivot: scope.pivot,
+      controls: [...scope.controls, ...this.controlsOf(op)],
+      depth: scope.depth + 1,
+      ...at,
+    });
+  }
+
+  private makeCall(op: Operation, f: FuncValue): void {
+    const { results, controls } = this.inline(op, f, this.inputsOf(op));
+    const name = `${this.scope.prefix}${op.name}`;
+    // who asks for a result gets the function's effects too
+    const held = results.map((x) =>
+      x.dtype === "resource" || controls.length === 0
+        ? x
+        : this.inliner.node("Identity", [x], name, { controls }).output(0),
+    );
+    this.settle(op, { results: held, controls });
+  }
+
+  /** `results` stand for the outputs of `op`. */
+  settle(op: Operation, { results, controls }: Inlined): void {
+    for (const [i, x] of results.entries()) this.outputs.set(op.output(i), x);
+    this.ops.set(op, [...new Set([...controls, ...results.map((x) => x.op)])]);
+  }
+
+  private copy(op: Operation): void {
+    const { scope, inliner } = this;
+    const copy = inliner.target.register(inliner.fresh(scope.prefix + op.name), op.type, op.attrs);
+    op.inputs.forEach((x, i) => {
+      if (isBackEdge(op, x)) this.late.push({ copy, index: i, from: x });
+      else copy.addInput(this.output(x));
+    });
+    copy.addControlInputs(this.controlsOf(op));
+    if (copy.inputs.length === 0 && op.controlInputs.length === 0 && scope.pivot !== null)
+      copy.addControlInputs([scope.pivot]);
+    if (op.def?.stateful === true || copy.inputs.length === 0) copy.addControlInputs(scope.controls);
+    copy.device = op.device;
+    if (scope.prefix !== "" && op.attrs._class !== undefined) {
+      const { _class: _, ...others } = op.attrs; // colocated with names of another graph
+      copy.attrs = others;
+    }
+    copyOutputs(copy, op);
+    for (const [i, x] of op.outputs.entries()) this.outputs.set(x, copy.outputs[i]!);
+    this.ops.set(op, [copy]);
+  }
+
+  /** The same graph inside one of its loops. */
+  inFrame(inliner: Inliner, frame: Frame): Level {
+    return new Level(inliner, this.frames, frame, { ...this.scope, prefix: "", pivot: null, controls: [] });
+  }
+}
+
+const kindOf = (op: Operation): ControlKind | undefined => op.def?.control;
+
+const isBackEdge = (op: Operation, x: Output): boolean => kindOf(op) === "merge" && kindOf(x.op) === "next";
+
+const func = (op: Operation, name: string): FuncValue => op.attrs[name] as unknown as FuncValue;
+
+const cycle = (op: Operation): VarscopeError =>
+  new VarscopeError("INVALID_ARGUMENT", `the graph has a cycle through ${op.name}`, { at: op.name });

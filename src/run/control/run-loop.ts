@@ -1,0 +1,66 @@
+/** @file Runs a loop: condition and body by turns, each a run of its own graph over the same variables. Start at `runLoop`. */
+
+import { type Tensor, VarscopeError } from "../../base/index.ts";
+import type { Output } from "../../graph/index.ts";
+import type { Request } from "../prune.ts";
+import { abortError } from "../remote/index.ts";
+import type { Body } from "./function-body.ts";
+import type { Loop } from "./loop.ts";
+
+/** Runs a request in the graph of a body; variables are changed at once. */
+export type RunBody = (body: Body, request: Request, feeds: ReadonlyMap<Output, Tensor>) => Promise<Tensor[]>;
+
+/** A body's request, made once. */
+interface Prepared {
+  readonly request: Request;
+  /** arguments that are fed, by position; those that are variables are not */
+  readonly fed: readonly (readonly [Output, number])[];
+  /** for each result: the argument that it is, or its place among the fetches, or neither (a variable) */
+  readonly from: readonly { readonly arg: number; readonly fetch: number }[];
+}
+
+const prepared = new WeakMap<Body, Prepared>();
+
+function prepare(body: Body): Prepared {
+  const known = prepared.get(body);
+  if (known !== undefined) return known;
+  const fed = body.args.flatMap((x, i) => (x.op.def?.variable === undefined ? [[x, i] as const] : []));
+  const fetches: Output[] = [];
+  const from = body.results.map((x) => {
+    const arg = body.args.indexOf(x);
+    return { arg, fetch: arg < 0 ? fetches.push(x) - 1 : -1 };
+  });
+  const made: Prepared = {
+    request: { fetches, targets: body.controls, fed: new Set(fed.map(([x]) => x)) },
+    fed,
+    from,
+  };
+  prepared.set(body, made);
+  return made;
+}
+
+/** @returns the values that the loop ends with; undefined for variables, which stay what they are */
+export async function runLoop(
+  { condition, body }: Loop,
+  start: readonly (Tensor | undefined)[],
+  run: RunBody,
+  signal: AbortSignal | undefined,
+): Promise<(Tensor | undefined)[]> {
+  let values = [...start];
+  const step = async (side: Body): Promise<(Tensor | undefined)[]> => {
+    const { request, fed, from } = prepare(side);
+    const feeds = new Map(fed.map(([x, i]) => [x, values[i]!]));
+    const isIdle = request.fetches.length === 0 && request.targets.length === 0;
+    const results = isIdle ? [] : await run(side, request, feeds);
+    return from.map(({ arg, fetch }) => (fetch >= 0 ? results[fetch] : values[arg]));
+  };
+  for (;;) {
+    if (signal?.aborted) throw abortError(signal);
+    const [goesOn] = await step(condition);
+    if (goesOn === undefined || goesOn.data.length !== 1 || goesOn.dtype !== "bool") {
+      throw new VarscopeError("INVALID_ARGUMENT", "the condition of a loop is no bool scalar");
+    }
+    if (goesOn.data[0] === 0) return values;
+    values = await step(body);
+  }
+}
