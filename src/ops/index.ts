@@ -24,10 +24,12 @@ import * as diagonal from "./diagonal.ts";
 import * as division from "./division.ts";
 import * as einsum from "./einsum.ts";
 import * as fill from "./fill.ts";
+import * as functional from "./functional.ts";
 import * as gather from "./gather.ts";
 import * as guarded from "./guarded.ts";
 import * as join from "./join.ts";
 import * as linalg from "./linalg.ts";
+import * as loop from "./loop.ts";
 import * as loss from "./loss.ts";
 import * as lrn from "./lrn.ts";
 import * as matmul from "./matmul.ts";
@@ -82,10 +84,12 @@ export const CORE_OPS = registry(
   division,
   einsum,
   fill,
+  functional,
   gather,
   guarded,
   join,
   linalg,
+  loop,
   loss,
   lrn,
   matmul,
