@@ -73,6 +73,7 @@ def lists():
     note(tf.train.Saver([[c], b]), tf.train.Saver({"z": a, "y/x": b}, keep_checkpoint_every_n_hours=0.5), tf.train.Saver((a,)))
 
 
+@program
 def partitioned():
     p = zeros("p", [5, 2], partitioner=tf.fixed_size_partitioner(2))
     q = zeros("q", [3], partitioner=tf.fixed_size_partitioner(3))

@@ -4,8 +4,10 @@ import type { Graph } from "../../../src/graph/index.ts";
 import type { SaverDef } from "../../../src/proto/index.ts";
 import { type Saver, saver } from "../../../src/train/index.ts";
 import {
+  fixedSizePartitioner,
   getVariable,
   globalVariables,
+  type PartitionedVariable,
   type Variable,
   zerosInitializer,
 } from "../../../src/variables/index.ts";
@@ -59,6 +61,24 @@ function lists(g: Graph): void {
   );
 }
 
+function partitioned(g: Graph): void {
+  const cut = (name: string, shape: readonly number[], parts: number): PartitionedVariable =>
+    getVariable<PartitionedVariable>(g, name, {
+      shape,
+      initializer: zerosInitializer(),
+      partitioner: fixedSizePartitioner(parts),
+    });
+  const p = cut("p", [5, 2], 2);
+  const q = cut("q", [3], 3);
+  zeros(g, "w", [2]);
+  note(
+    g,
+    saver(g),
+    saver(g, { varList: { other: p, list: [...q] } }),
+    saver(g, { sharded: true, reshape: true }),
+  );
+}
+
 const each = (name: string, build: (g: Graph) => void): Record<string, Program> =>
   both(name, (g, resource) => {
     use(g, resource);
@@ -70,4 +90,5 @@ export const SAVER_PROGRAMS: Record<string, Program> = {
   ...each("v1", v1),
   ...each("deferred", deferred),
   ...each("lists", lists),
+  ...each("partitioned", partitioned),
 };
