@@ -25,7 +25,14 @@ export {
   VarscopeError,
   zeros as zeroTensor,
 } from "./base/index.ts";
-export { formatGraphDef, parseGraphDef, readGraphDef, writeGraphDef } from "./formats/graph-def/index.ts";
+export {
+  formatGraphDef,
+  type ImportGraphOptions,
+  importGraphDef,
+  parseGraphDef,
+  readGraphDef,
+  writeGraphDef,
+} from "./formats/graph-def/index.ts";
 export { readMetaGraph, writeMetaGraph } from "./formats/meta-graph/index.ts";
 export { cond, Graph, type IndexedSlices, Operation, Output, smartCond } from "./graph/index.ts";
 export {

@@ -189,18 +189,35 @@ export class Graph {
   }
 
   addToCollection(key: string, value: unknown): void {
+    this.checkNotFinalized();
     if (!this.collections.has(key)) this.collections.set(key, []);
     this.collections.get(key)!.push(value);
   }
 
-  /** A copy of a collection; with `scope`, the items whose name matches it as a regular expression at its start. */
+  addToCollections(keys: Iterable<string>, value: unknown): void {
+    for (const key of new Set(keys)) this.addToCollection(key, value);
+  }
+
+  /** The collection itself, made where it is not there yet: changes of the list change the graph. */
+  getCollectionRef<T = unknown>(key: string): T[] {
+    if (!this.collections.has(key)) this.collections.set(key, []);
+    return this.collections.get(key) as T[];
+  }
+
+  clearCollection(key: string): void {
+    this.checkNotFinalized();
+    this.collections.delete(key);
+  }
+
+  /** A copy of a collection; with `scope`, the items whose name matches it as a regular expression at its start; items without a name drop out. */
   getCollection<T = unknown>(key: string, scope?: string): T[] {
     const items = (this.collections.get(key) ?? []) as T[];
     if (scope === undefined) return [...items];
-    const pattern = new RegExp(`^(?:${scope})`);
-    return items.filter(
-      (x) => typeof (x as { name?: unknown }).name === "string" && pattern.test((x as { name: string }).name),
-    );
+    const pattern = startPattern(scope);
+    return items.filter((x) => {
+      const name = (x as { name?: unknown } | null)?.name;
+      return typeof name === "string" && pattern.test(name);
+    });
   }
 
   /** No more changes. */
@@ -210,8 +227,7 @@ export class Graph {
 
   /** For node builders: registers a new op under an exact name. */
   register(name: string, type: string, attrs: Attrs): Operation {
-    if (this.finalized)
-      throw new VarscopeError("FAILED_PRECONDITION", "Graph is finalized and cannot be modified.");
+    this.checkNotFinalized();
     if (this.byName.has(name)) {
       throw new VarscopeError("INVALID_ARGUMENT", `Duplicate node name in graph: '${name}'`);
     }
@@ -221,6 +237,21 @@ export class Graph {
     this.namer.reserve(name);
     this.version++;
     return op;
+  }
+
+  /** For importers: takes back all ops but the first `count`. Their names stay in use. */
+  takeBack(count: number): void {
+    for (const op of this.operations.splice(count)) {
+      this.byName.delete(op.name);
+      for (const x of op.inputs) x.op.consumers.delete(op);
+      for (const source of op.controlInputs) source.consumers.delete(op);
+    }
+    this.version++;
+  }
+
+  private checkNotFinalized(): void {
+    if (!this.finalized) return;
+    throw new VarscopeError("FAILED_PRECONDITION", "Graph is finalized and cannot be modified.");
   }
 
   /** For node builders: control inputs of a new op from the open frames, without those that its inputs imply. */
@@ -248,5 +279,14 @@ export class Graph {
 
   get colocations(): readonly (Operation | null)[] {
     return this.colocationStack;
+  }
+}
+
+/** `scope` as a regular expression that matches at the start. */
+function startPattern(scope: string): RegExp {
+  try {
+    return new RegExp(`^(?:${scope})`);
+  } catch (cause) {
+    throw new VarscopeError("INVALID_ARGUMENT", `'${scope}' is not a regular expression`, { cause });
   }
 }

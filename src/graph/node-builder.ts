@@ -194,8 +194,13 @@ function placeNode(graph: Graph, op: Operation, refs: readonly Output[], device:
   for (const [key, value] of Object.entries(graph.scopeAttrs)) {
     if (op.attrs[key] === undefined) op.setAttr(key, value);
   }
+  colocate(op, [...graph.colocations, ...refs.map((x) => x.op)]);
+}
+
+/** Puts an op beside others: attr `_class`, and the device of the last that has one. */
+export function colocate(op: Operation, targets: readonly (Operation | null)[]): void {
   const classes = new Set<string>();
-  for (const target of [...graph.colocations, ...refs.map((x) => x.op)]) {
+  for (const target of targets) {
     if (target === null) continue;
     const inherited = (target.attrs._class as readonly string[] | undefined)?.filter((c) =>
       c.startsWith("loc:@"),

@@ -3,7 +3,14 @@
  * its shapes inferred. Start at `makeOperation`.
  */
 
-import { isCompatible, isDType, mergeShapes, VarscopeError } from "../../base/index.ts";
+import {
+  type DType,
+  dtypeCppName,
+  isCompatible,
+  isDType,
+  mergeShapes,
+  VarscopeError,
+} from "../../base/index.ts";
 import { checkAttr } from "../../graph/attr.ts";
 import {
   type ArgSpecs,
@@ -82,12 +89,8 @@ function parseInput(node: NodeDef, text: string): InputName {
   return { node: match[1]!, index: Number(match[2] ?? 0) };
 }
 
-function fail(node: NodeDef, what: string, hint?: string): never {
-  throw new VarscopeError(
-    "INVALID_ARGUMENT",
-    `Node '${node.name}': ${what}`,
-    hint === undefined ? {} : { hint },
-  );
+function fail(node: NodeDef, what: string): never {
+  throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}': ${what}`);
 }
 
 interface NodeImport {
@@ -140,6 +143,7 @@ export function makeOperation(n: NodeImport): { op: Operation; finish: (() => vo
     op,
     finish: () => {
       wire();
+      if (def !== undefined) inferOutputs(op);
       remember();
     },
   };
@@ -162,7 +166,7 @@ function inputOf(node: NodeDef, { node: name, index }: InputName, { find, budget
 const countArgs = (args: ArgSpecs, attrs: Attrs): number =>
   Object.entries(args).reduce((n, [name, text]) => n + (argCount(argType(name, text), attrs) ?? 1), 0);
 
-/** Attributes with the OpDef's defaults; what the OpDef does not know is refused, as TensorFlow does. */
+/** Attributes with the OpDef's defaults. Those that the OpDef does not know are kept and mean nothing, as in TensorFlow 2.21. */
 function completeAttrs(def: OpDef, given: Attrs, node: NodeDef): Attrs {
   const attrs: Record<string, AttrValue> = { ...given };
   for (const [name, spec] of Object.entries(def.attrs)) {
@@ -171,21 +175,13 @@ function completeAttrs(def: OpDef, given: Attrs, node: NodeDef): Attrs {
     attrs[name] = value as AttrValue;
     checkAttr(name, value as AttrValue, spec, node.name);
   }
-  const unknown = Object.keys(node.attr).find((name) => !(name in def.attrs) && !name.startsWith("_"));
-  if (unknown !== undefined) {
-    fail(
-      node,
-      `NodeDef mentions attr '${unknown}' not in Op<name=${def.type}>`,
-      "is the file from a newer TensorFlow?",
-    );
-  }
   return attrs;
 }
 
-function wantedTypes(arg: ArgType, attrs: Attrs): { dtype: string; ref: boolean }[] {
-  const dtypeAt = (i: number): string => {
-    if (arg.list !== null) return (attrs[arg.list] as readonly string[])[i]!;
-    return isDType(arg.type) ? arg.type : String(attrs[arg.type]);
+function wantedTypes(arg: ArgType, attrs: Attrs): { dtype: DType; ref: boolean }[] {
+  const dtypeAt = (i: number): DType => {
+    if (arg.list !== null) return (attrs[arg.list] as readonly DType[])[i]!;
+    return isDType(arg.type) ? arg.type : (attrs[arg.type] as DType);
   };
   return Array.from({ length: argCount(arg, attrs) ?? 1 }, (_, i) => ({ dtype: dtypeAt(i), ref: arg.ref }));
 }
@@ -205,10 +201,11 @@ function checkInputs(def: OpDef, op: Operation, node: NodeDef): void {
   wants.forEach((want, i) => {
     const input = op.inputs[i]!;
     if (input.dtype === "invalid" || (input.dtype === want.dtype && (input.isRef || !want.ref))) return;
-    const shown = (dtype: string, ref: boolean): string => (ref ? `${dtype}_ref` : dtype);
-    fail(
-      node,
+    const shown = (dtype: DType, ref: boolean): string => `${dtypeCppName(dtype)}${ref ? "_ref" : ""}`;
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
       `Input ${i} of node ${node.name} was passed ${shown(input.dtype, input.isRef)} from ${input.name} incompatible with expected ${shown(want.dtype, want.ref)}.`,
+      { at: op.name },
     );
   });
 }

@@ -4,6 +4,7 @@
  */
 
 export { readAttr, readAttrs, writeAttr } from "./attr-value.ts";
+export { type ImportGraphOptions, importGraphDef } from "./import.ts";
 export { fromGraphDef, importNodes, type ReadGraphOptions, readGraphDef, readMessage } from "./read.ts";
 export {
   MAX_EXPANDED_BYTES,

@@ -10,6 +10,7 @@ import { VarscopeError } from "../../base/index.ts";
 import { Graph, type Operation, type Registry } from "../../graph/index.ts";
 import {
   FunctionDefSchema,
+  type GradientDef,
   GradientDefSchema,
   type GraphDef,
   GraphDefSchema,
@@ -131,7 +132,29 @@ function readLibrary(graph: Graph, { library }: GraphDef): void {
     }
     graph.functions.set(name, bytes);
   }
-  for (const g of library?.gradient ?? []) graph.functionGradients.push(toBinary(GradientDefSchema, g));
+  readGradients(graph, library?.gradient ?? []);
+}
+
+/** Each function has one gradient at most; one that is known already is not added again. */
+function readGradients(graph: Graph, gradients: readonly GradientDef[]): void {
+  if (gradients.length === 0) return;
+  const known = new Map<string, string>();
+  for (const bytes of graph.functionGradients) {
+    const { functionName, gradientFunc } = readMessage(GradientDefSchema, bytes, "GradientDef");
+    known.set(functionName, gradientFunc);
+  }
+  for (const g of gradients) {
+    const old = known.get(g.functionName);
+    if (old === g.gradientFunc) continue;
+    if (old !== undefined) {
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Cannot assign gradient function '${g.gradientFunc}' to '${g.functionName}' because it already has gradient function '${old}'`,
+      );
+    }
+    known.set(g.functionName, g.gradientFunc);
+    graph.functionGradients.push(toBinary(GradientDefSchema, g));
+  }
 }
 
 const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
@@ -140,7 +163,8 @@ const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
 /** @see TensorFlow core/common_runtime/graph_constructor.cc "IsValidNodeName" */
 const NODE_NAME = /^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$/;
 
-function indexNodes(graph: Graph, nodes: readonly NodeDef[]): Map<string, number> {
+/** @throws VarscopeError INVALID_ARGUMENT - a name that is no node's, or there twice */
+export function checkNames(nodes: readonly NodeDef[]): Map<string, number> {
   const names = new Map<string, number>();
   nodes.forEach((node, i) => {
     if (!NODE_NAME.test(node.name)) {
@@ -150,11 +174,18 @@ function indexNodes(graph: Graph, nodes: readonly NodeDef[]): Map<string, number
         { at: `node ${i}` },
       );
     }
-    if (names.has(node.name) || graph.findOperation(node.name) !== undefined) {
-      throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}' is not unique`, { at: `node ${i}` });
-    }
+    if (names.has(node.name)) throw notUnique(node.name, i);
     names.set(node.name, i);
   });
+  return names;
+}
+
+const notUnique = (name: string, i: number): VarscopeError =>
+  new VarscopeError("INVALID_ARGUMENT", `Node '${name}' is not unique`, { at: `node ${i}` });
+
+function indexNodes(graph: Graph, nodes: readonly NodeDef[]): Map<string, number> {
+  const names = checkNames(nodes);
+  for (const [name, i] of names) if (graph.findOperation(name) !== undefined) throw notUnique(name, i);
   return names;
 }
 

@@ -1,0 +1,165 @@
+/**
+ * @file Nodes of a GraphDef under other names, with inputs from elsewhere: what an import into a graph with nodes needs. Start at `Renaming`.
+ *
+ * @see TensorFlow core/common_runtime/graph_constructor.cc "AddPrefixToNodeDef", "UniquifyNames", "RemapNodeDefInputs"
+ */
+
+import { VarscopeError } from "../../base/index.ts";
+import { type Graph, type Operation, Output } from "../../graph/index.ts";
+import type { AttrValue, NodeDef } from "../../proto/graph.gen.ts";
+import { checkNames } from "./read.ts";
+
+const DECODER = new TextDecoder();
+const ENCODER = new TextEncoder();
+
+/** New names for the nodes of one GraphDef. */
+export class Renaming {
+  private readonly given: readonly NodeDef[];
+  private readonly names: ReadonlyMap<string, string>;
+  /** by `node:index`, and `^node` */
+  private readonly mapped: ReadonlyMap<string, Output | Operation>;
+  private readonly used = new Set<string>();
+
+  /**
+   * @param prefix - without a slash; "" is none
+   * @param inputMap - by `x`, `x:0` or `^x`
+   * @throws VarscopeError INVALID_ARGUMENT - names that are illegal, double, or not there
+   */
+  constructor(
+    graph: Graph,
+    nodes: readonly NodeDef[],
+    prefix: string,
+    inputMap: ReadonlyMap<string, Output | Operation>,
+  ) {
+    checkNames(nodes);
+    this.given = nodes;
+    this.names = newNames(graph, nodes, prefix);
+    this.mapped = new Map([...inputMap].map(([key, x]) => [canonical(key), checkMapped(graph, key, x)]));
+    const lost = [...this.mapped.keys()].filter((key) => !this.names.has(nodeOf(key)));
+    if (lost.length > 0) throw notFound(lost);
+  }
+
+  has(name: string): boolean {
+    return this.names.has(name);
+  }
+
+  /** The new name of a node that is there. */
+  nameOf(name: string): string {
+    return this.names.get(name)!;
+  }
+
+  /** What takes the place of an output. */
+  mappedTo(node: string, index: number): Output | undefined {
+    this.used.add(`${node}:${index}`);
+    return this.mapped.get(`${node}:${index}`) as Output | undefined;
+  }
+
+  /** The nodes under their new names. */
+  nodes(): NodeDef[] {
+    return this.given.map((node) => {
+      const attr = this.colocated(node);
+      return {
+        ...node,
+        name: this.nameOf(node.name),
+        input: node.input.map((text) => this.input(node, text)),
+        attr,
+      };
+    });
+  }
+
+  /** @throws VarscopeError INVALID_ARGUMENT - the input map names outputs that the nodes turned out not to have */
+  checkUsed(graph: Graph): void {
+    const lost = [...this.mapped.keys()].filter((key) => {
+      if (key.startsWith("^") || this.used.has(key)) return false;
+      const op = graph.operation(this.nameOf(nodeOf(key)));
+      return op.def !== undefined && Number(key.slice(key.lastIndexOf(":") + 1)) >= op.outputs.length;
+    });
+    if (lost.length > 0) throw notFound(lost);
+  }
+
+  private input(node: NodeDef, text: string): string {
+    const [, control, name = "", index] = /^(\^?)(.*?)(?::(\d+))?$/.exec(text)!;
+    if (!this.names.has(name)) {
+      throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}': Unknown input node '${text}'`);
+    }
+    if (control === "^") return `^${this.mapped.get(`^${name}`)?.name ?? this.nameOf(name)}`;
+    const other = this.mappedTo(name, Number(index ?? 0));
+    if (other !== undefined) return other.name;
+    return index === undefined ? this.nameOf(name) : `${this.nameOf(name)}:${index}`;
+  }
+
+  private colocated({ name, attr }: NodeDef): NodeDef["attr"] {
+    const classes = attr._class;
+    if (classes?.value.case !== "list") return attr;
+    const s = classes.value.value.s.map((bytes) => {
+      const text = DECODER.decode(bytes);
+      if (!text.startsWith("loc:@")) return bytes;
+      const target = text.slice("loc:@".length);
+      if (this.names.has(target)) return ENCODER.encode(`loc:@${this.nameOf(target)}`);
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `Node '${name}' expects to be colocated with unknown node '${target}'`,
+      );
+    });
+    const value = { ...classes.value.value, s };
+    return { ...attr, _class: { ...classes, value: { case: "list", value } } satisfies AttrValue };
+  }
+}
+
+const nodeOf = (key: string): string => key.replace(/^\^/, "").replace(/:\d+$/, "");
+
+function canonical(key: string): string {
+  if (key.startsWith("^") || /:\d+$/.test(key)) return key;
+  if (!key.includes(":")) return `${key}:0`;
+  throw new VarscopeError("INVALID_ARGUMENT", `Cannot convert '${key}' to a tensor name.`, {
+    hint: "write x, x:0 or ^x",
+  });
+}
+
+function checkMapped(graph: Graph, key: string, x: Output | Operation): Output | Operation {
+  const isControl = key.startsWith("^");
+  const node = isControl && x instanceof Output ? x.op : x;
+  if (isControl === node instanceof Output) {
+    throw new VarscopeError("INVALID_ARGUMENT", `the input map gives an op for the tensor ${key}`, {
+      hint: "give one of its outputs",
+    });
+  }
+  if (node.graph === graph) return node;
+  throw new VarscopeError("INVALID_ARGUMENT", `Tensor ${node.name} is not an element of this graph.`, {
+    at: key,
+  });
+}
+
+const notFound = (keys: readonly string[]): VarscopeError =>
+  new VarscopeError(
+    "INVALID_ARGUMENT",
+    `Attempted to map inputs that were not found in graph_def: [${[...keys].sort().join(", ")}]`,
+  );
+
+/** New names: with the prefix, and a number where the graph has an op or a scope of that name. */
+function newNames(graph: Graph, nodes: readonly NodeDef[], prefix: string): Map<string, string> {
+  const prefixed = (name: string): string => (prefix === "" ? name : `${prefix}/${name}`);
+  const taken = namesAndScopes(graph.operations.map((op) => op.name));
+  const names = new Map(nodes.map(({ name }) => [name, prefixed(name)]));
+  if (taken.size === 0) return names;
+  const coming = namesAndScopes(names.values());
+  for (const [name, wanted] of names) {
+    let free = wanted;
+    for (let i = 1; taken.has(free) || (free !== wanted && coming.has(free)); i++) free = `${wanted}_${i}`;
+    names.set(name, free);
+  }
+  return names;
+}
+
+/** `a/b/c`, `a/b` and `a`. */
+function namesAndScopes(names: Iterable<string>): Set<string> {
+  const all = new Set<string>();
+  for (const name of names) {
+    for (let at = name.length; at > 0; at = name.lastIndexOf("/", at - 1)) {
+      const part = name.slice(0, at);
+      if (all.has(part)) break;
+      all.add(part);
+    }
+  }
+  return all;
+}

@@ -1,0 +1,274 @@
+"""What TensorFlow makes of graphs that are imported into others, and of MetaGraphs in and out of scopes.
+
+Writes tests/goldens/import-export/: graphs.json.gz (GraphDefs and MetaGraphDefs to import, base64), manifest.json (each case: steps, what
+came back or which sentence was said, and the graph that is then there).
+
+Usage: python tools/goldens/import_export.py
+"""
+
+import base64
+import gzip
+import json
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import contextlib
+
+import tensorflow.compat.v1 as tf
+from tensorflow.python.framework import function
+from tensorflow.python.framework import meta_graph
+from tensorflow.python.framework import tensor_util
+
+tf.disable_v2_behavior()
+tf.get_logger().setLevel("ERROR")
+
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "goldens" / "import-export"
+GRAPHS = {}
+
+
+def source(fn):
+    with tf.Graph().as_default() as graph:
+        fn()
+        GRAPHS[fn.__name__] = graph.as_graph_def(add_shapes=fn.__name__ == "shapes").SerializeToString(deterministic=True)
+    return fn
+
+
+@source
+def chain():
+    a = tf.placeholder(tf.float32, [None, 2], name="a")
+    b = tf.constant([1.0, 2.0], name="b")
+    c = tf.add(a, b, name="c")
+    tf.identity(a, name="unused")
+    with tf.control_dependencies([c]):
+        tf.identity(b, name="d")
+
+
+@source
+def scoped():
+    with tf.name_scope("s"):
+        x = tf.constant(1.0, name="x")
+        y = tf.constant(2.0, name="y")
+    tf.add(x, y, name="z")
+
+
+@source
+def places():
+    with tf.device("/job:worker/task:1"):
+        w = tf.Variable([1.0, 2.0], name="w", use_resource=False)
+    with tf.device("/gpu:0"):
+        tf.identity(w, name="near")
+    with tf.colocate_with(w.op):
+        tf.constant(1.0, name="beside")
+    p = tf.Variable([1.0], name="p", use_resource=False)
+    with tf.colocate_with(p.op):
+        tf.constant(1.0, name="beside_p")
+
+
+@source
+def loop():
+    n = tf.placeholder(tf.int32, [], name="n")
+    tf.while_loop(lambda i, x: i < n, lambda i, x: (i + 1, x * 2.0), [tf.constant(0), tf.constant(1.0)], name="loop")
+
+
+@source
+def branches():
+    p = tf.placeholder(tf.bool, [], name="p")
+    x = tf.placeholder(tf.float32, [2], name="x")
+    tf.cond(p, lambda: x * 2.0, lambda: x + 1.0, name="branch")
+
+
+@source
+def functional():
+    tf.enable_control_flow_v2()
+    n = tf.placeholder(tf.int32, [], name="n")
+    x = tf.placeholder(tf.float32, [2], name="x")
+    out = tf.while_loop(lambda i, v: i < n, lambda i, v: (i + 1, v * 2.0), [0, x], name="loop")
+    tf.cond(n > 3, lambda: out[1] * 2.0, lambda: out[1] + 1.0, name="branch")
+    tf.disable_control_flow_v2()
+
+
+@source
+def custom_gradient():
+    @function.Defun(tf.float32, tf.float32, func_name="CubeGrad")
+    def backward(x, dy):
+        return 3.0 * x * x * dy
+
+    @function.Defun(tf.float32, func_name="Cube", grad_func=backward)
+    def cube(x):
+        return x * x * x
+
+    tf.identity(cube(tf.placeholder(tf.float32, [2], name="x")), name="y")
+
+
+@source
+def shapes():
+    x = tf.placeholder(tf.float32, [None, 3], name="x")
+    tf.reshape(x, tf.placeholder(tf.int32, [None], name="to"), name="y").set_shape([3, None])
+
+
+def edited(name, fn):
+    graph = tf.GraphDef.FromString(GRAPHS["chain"])
+    fn(graph)
+    GRAPHS[name] = graph.SerializeToString(deterministic=True)
+
+
+def node(graph, name):
+    return next(n for n in graph.node if n.name == name)
+
+
+edited("missing_input", lambda g: node(g, "c").input.__setitem__(1, "missing"))
+edited("bad_output", lambda g: node(g, "c").input.__setitem__(1, "b:3"))
+edited("missing_control", lambda g: node(g, "d").input.__setitem__(1, "^missing"))
+edited("unknown_op", lambda g: setattr(node(g, "c"), "op", "NoSuchOp"))
+edited("unknown_attr", lambda g: node(g, "c").attr["novel"].CopyFrom(tf.AttrValue(i=3)))
+edited("twice", lambda g: setattr(node(g, "unused"), "name", "c"))
+edited("bad_name", lambda g: setattr(node(g, "unused"), "name", "un:used"))
+edited("dtype", lambda g: node(g, "unused").attr["T"].CopyFrom(tf.AttrValue(type=3)))
+edited("missing_attr", lambda g: node(g, "unused").attr.pop("T"))
+edited("cycle", lambda g: node(g, "c").input.__setitem__(1, "c"))
+
+
+def colocated_with_nothing(graph):
+    node(graph, "c").attr["_class"].CopyFrom(tf.AttrValue(list=tf.AttrValue.ListValue(s=[b"loc:@nowhere"])))
+
+
+edited("lost_colocation", colocated_with_nothing)
+
+PLAIN = dict(graph="chain")
+CASES = {
+    "default names": [PLAIN, PLAIN],
+    "no prefix": [dict(graph="chain", prefix=""), dict(graph="chain", prefix="")],
+    "no prefix, scopes": [dict(graph="scoped", prefix=""), dict(graph="scoped", prefix="")],
+    "a prefix": [dict(graph="chain", prefix="net"), dict(graph="chain", prefix="net"), dict(graph="chain", prefix="Net")],
+    "a prefix that is taken exactly": [dict(graph="chain", prefix="net/"), dict(graph="chain", prefix="net/")],
+    "a nested prefix": [dict(graph="chain", prefix="a/b"), dict(graph="chain", prefix="a")],
+    "inside name scopes": [dict(graph="chain", prefix="inner", scope="outer"), dict(graph="chain", prefix="", scope="outer")],
+    "input map": [dict(graph="chain", prefix="one"), dict(graph="chain", prefix="two", inputMap={"a:0": "one/c:0", "b": "one/b:0"})],
+    "input map of control edges": [dict(graph="chain", prefix="one"), dict(graph="chain", prefix="two", inputMap={"^c": "one/d:0"})],
+    "input map of values": [dict(graph="chain", prefix="one", inputMap={"b:0": [3.0, 4.0]})],
+    "input map of values without prefix": [dict(graph="chain", prefix="", inputMap={"b:0": [3.0, 4.0]})],
+    "input map with unknown names": [PLAIN, dict(graph="chain", inputMap={"zz:0": "import/c:0"})],
+    "input map with an unused name": [PLAIN, dict(graph="chain", inputMap={"c:0": "import/c:0"})],
+    "return elements": [dict(graph="chain", returns=["c:0", "d", "a:0", "c"])],
+    "return elements that are mapped": [PLAIN, dict(graph="chain", inputMap={"a:0": "import/c:0"}, returns=["a:0", "c:0"])],
+    "return elements that are missing": [dict(graph="chain", returns=["zz"])],
+    "return tensors that are missing": [dict(graph="chain", returns=["zz:0"])],
+    "return outputs that are missing": [dict(graph="chain", returns=["c:4"])],
+    "a device": [dict(graph="places", device="/job:ps/cpu:0")],
+    "places": [dict(graph="places", prefix="one"), dict(graph="places", prefix="")],
+    "control dependencies": [dict(graph="chain", prefix="one"), dict(graph="chain", prefix="two", after=["one/d"])],
+    "colocation around": [dict(graph="chain", prefix="one"), dict(graph="chain", prefix="two", beside="one/b")],
+    "inside a conditional": [dict(graph="chain", prefix="one"), dict(graph="scoped", prefix="two", within="cond")],
+    "loops": [dict(graph="loop"), dict(graph="loop"), dict(graph="loop", prefix=""), dict(graph="loop", prefix="")],
+    "conditionals": [dict(graph="branches"), dict(graph="branches")],
+    "functions": [dict(graph="functional"), dict(graph="functional")],
+    "gradients of functions": [dict(graph="custom_gradient"), dict(graph="custom_gradient")],
+    "known shapes": [dict(graph="shapes")],
+}
+for broken in ("missing_input", "bad_output", "missing_control", "unknown_op", "unknown_attr", "twice", "bad_name", "dtype", "missing_attr", "cycle", "lost_colocation"):
+    CASES[broken] = [dict(graph=broken)]
+
+
+def shown_attr(value):
+    kind = value.WhichOneof("value")
+    if kind == "s":
+        return value.s.decode()
+    if kind == "list" and value.list.s:
+        return [s.decode() for s in value.list.s]
+    return None
+
+
+def dims(shape):
+    return None if shape.rank is None else [d if d is None else int(d) for d in shape.as_list()]
+
+
+def shown(graph):
+    """The nodes: name, op, inputs, device, what has names in its attributes, shapes."""
+    nodes = []
+    for op in graph.get_operations():
+        attrs = {k: shown_attr(v) for k, v in op.node_def.attr.items() if k in ("_class", "frame_name", "shared_name", "container")}
+        nodes.append({
+            "name": op.name,
+            "op": op.type,
+            # the edges: node_def spells back edges of a uniquified loop as they were
+            "input": [x.name for x in op.inputs] + sorted(f"^{c.name}" for c in op.control_inputs),
+            "device": op.device,
+            "attrs": {k: v for k, v in attrs.items() if v},
+            "shapes": [dims(y.shape) for y in op.outputs],
+        })
+    return nodes
+
+
+def sentence(e):
+    return f"{type(e).__name__}: {e}".split("\n")[0]
+
+
+def elements(graph, mapping):
+    return {k: graph.get_tensor_by_name(v) if isinstance(v, str) else v for k, v in mapping.items()}
+
+
+def import_step(graph, step):
+    with contextlib.ExitStack() as stack:
+        if "scope" in step:
+            stack.enter_context(tf.name_scope(step["scope"]))
+        if "device" in step:
+            stack.enter_context(tf.device(step["device"]))
+        if "after" in step:
+            stack.enter_context(tf.control_dependencies([graph.get_operation_by_name(n) for n in step["after"]]))
+        if "beside" in step:
+            stack.enter_context(tf.colocate_with(graph.get_operation_by_name(step["beside"])))
+        done = tf.import_graph_def(
+            tf.GraphDef.FromString(GRAPHS[step["graph"]]),
+            name=step.get("prefix"),
+            input_map=elements(graph, step["inputMap"]) if "inputMap" in step else None,
+            return_elements=step.get("returns"),
+        )
+    return done
+
+
+def run_import(graph, step):
+    if step.get("within") != "cond":
+        return import_step(graph, step)
+    p = tf.placeholder(tf.bool, [], name="p")
+
+    def branch():
+        import_step(graph, step)
+        return graph.get_tensor_by_name("cond/two/z:0")
+
+    tf.cond(p, branch, lambda: tf.constant(0.0))
+    return None
+
+
+def run_case(steps):
+    results = []
+    with tf.Graph().as_default() as graph:
+        for step in steps:
+            try:
+                done = run_import(graph, step)
+                results.append({"returned": done if done is None else [x.name for x in done]})
+            except Exception as e:  # the sentence is what is wanted
+                results.append({"error": sentence(e)})
+        library = graph.as_graph_def().library
+        return {
+            "steps": steps,
+            "results": results,
+            "nodes": shown(graph),
+            "functions": sorted(f.signature.name for f in library.function),
+            "gradients": [[g.function_name, g.gradient_func] for g in library.gradient],
+        }
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    cases = {name: run_case(steps) for name, steps in CASES.items()}
+    with gzip.GzipFile(OUT / "graphs.json.gz", "wb", mtime=0) as f:
+        f.write(json.dumps({k: base64.b64encode(v).decode() for k, v in GRAPHS.items()}).encode())
+    manifest = {"by": f"tensorflow {tf.__version__}", "command": "python tools/goldens/import_export.py", "imports": cases}
+    (OUT / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    main()
