@@ -5,20 +5,31 @@
  * @see TensorFlow core/ops/functional_ops.cc
  */
 
-import { type Attrs, absent, attr, defineOp, type Inferred, type ShapeValue } from "../graph/index.ts";
+import {
+  type Attrs,
+  absent,
+  attr,
+  defineOp,
+  type Inferred,
+  type ShapeValue,
+  type Spec,
+} from "../graph/index.ts";
 
 const PLANNED = absent("solved while planning: the function's ops take its place");
 const NO_GRAD = absent("differentiating through functions is not supported here");
 
 /** Outputs of `Tout`, under `output_shapes` where the node states them. */
-const stated = (types: "Tout" | "T") => (_inputs: unknown, attrs: Attrs) => {
+function stated(_inputs: unknown, attrs: Attrs): readonly Inferred[] {
   const shapes = (attrs.output_shapes ?? []) as readonly ShapeValue[];
-  const count = (attrs[types] as readonly unknown[]).length;
-  return Array.from(
-    { length: count },
-    (_, i): Inferred => ({ shape: shapes.length === count ? shapes[i]!.dims : null }),
-  );
-};
+  const types = attrs.Tout as readonly unknown[];
+  return types.map((_, i) => ({ shape: shapes.length === types.length ? shapes[i]!.dims : null }));
+}
+
+/** Shapes that the node states, else those that the loop begins with. */
+function kept({ input }: { readonly input: readonly Spec[] }, attrs: Attrs): readonly Inferred[] {
+  const shapes = (attrs.output_shapes ?? []) as readonly ShapeValue[];
+  return input.map((x, i) => ({ shape: shapes.length > 0 ? (shapes[i]?.dims ?? null) : x.shape }));
+}
 
 const planned = { grad: NO_GRAD, lower: PLANNED, host: PLANNED } as const;
 
@@ -34,7 +45,7 @@ const call = {
     executor_type: attr.string({ default: "" }),
   },
   control: "call",
-  infer: stated("Tout") as never,
+  infer: stated as never,
   ...planned,
 } as const;
 
@@ -56,7 +67,7 @@ const conditional = {
     output_shapes: attr.shapes({ default: [] }),
   },
   control: "if",
-  infer: stated("Tout") as never,
+  infer: stated as never,
   ...planned,
 } as const;
 
@@ -76,7 +87,7 @@ const choice = {
     output_shapes: attr.shapes({ default: [] }),
   },
   control: "case",
-  infer: stated("Tout") as never,
+  infer: stated as never,
   ...planned,
 } as const;
 
@@ -97,7 +108,7 @@ const loop = {
     parallel_iterations: attr.int({ default: 10 }),
   },
   control: "loop",
-  infer: stated("T") as never,
+  infer: kept as never,
   ...planned,
 } as const;
 

@@ -64,6 +64,10 @@ class Case:
         if isinstance(spec, list):
             return [self.input(s) for s in spec]
         i = len(self.flat)
+        if "made" in spec or "of" in spec:
+            x = self.operand(spec, f"in_{i}")
+            self.flat.append((x, None, spec))
+            return x
         value = make_value(spec)
         dtype = tf.as_dtype(spec["dtype"])
         name = f"in_{i}"
@@ -83,6 +87,30 @@ class Case:
         self.flat.append((x, {"dtype": spec["dtype"], **encode_tensor(value, dtype)}, spec))
         return x
 
+    def operand(self, spec, name):
+        """What another op made, an input or output of the op that the case is about, or a Const."""
+        if isinstance(spec, list):
+            return [self.operand(s, f"{name}_{i}") for i, s in enumerate(spec)]
+        if "of" in spec:
+            return self.flat[spec["of"]][0].op.outputs[spec.get("output", 0)]
+        if "out" in spec:
+            return self.result.outputs[spec["out"]]
+        if "made" in spec:
+            return self.make(spec, name).outputs[spec.get("output", 0)]
+        return tf.constant(make_value(spec), tf.as_dtype(spec["dtype"]), name=name)
+
+    def make(self, spec, name):
+        """An op with operands, as `made` and `then` describe it."""
+        op_def = op_def_registry.get(spec["made"])
+        args = {}
+        for i, (arg, given) in enumerate(zip(op_def.input_arg, spec.get("inputs", []), strict=True)):
+            args[arg.name] = self.operand(given, f"{name}_{i}")
+        for key, value in spec.get("attrs", {}).items():
+            args[key] = self.attr(key, value, op_def)
+        add_defaults(op_def, args)
+        op_def_library.apply_op(spec["made"], name=name, **args)
+        return v1.get_default_graph().get_operation_by_name(name)
+
     def resource(self, spec, value, dtype, name):
         shape = spec.get("handleShape", list(value.shape))
         handle = tf.raw_ops.VarHandleOp(dtype=dtype, shape=shape, shared_name=name, container="", name=name)
@@ -92,9 +120,11 @@ class Case:
         self.variables.append((len(self.flat), tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)))
         return handle
 
-    def attr(self, name, value):
-        kind = next(a.type for a in self.op_def.attr if a.name == name)
+    def attr(self, name, value, op_def):
+        kind = next(a.type for a in op_def.attr if a.name == name)
         one = re.sub(r"^list\((.*)\)$", r"\1", kind)
+        if one == "func":
+            return [f["func"] for f in value] if kind != one else value["func"]
         convert = {
             "type": tf.as_dtype,
             "shape": lambda v: tf.TensorShape(v["dims"]),
@@ -112,15 +142,14 @@ class Case:
         for arg, spec in zip(self.op_def.input_arg, specs):
             args[arg.name] = self.input(spec)
         for name, value in self.case.get("attrs", {}).items():
-            args[name] = self.attr(name, value)
-        inferred = {x for a in self.op_def.input_arg for x in (a.type_attr, a.number_attr, a.type_list_attr)}
-        for a in self.op_def.attr:
-            if a.name not in inferred and a.HasField("default_value"):
-                args.setdefault(a.name, default_of(a.default_value))
+            args[name] = self.attr(name, value, self.op_def)
+        add_defaults(self.op_def, args)
         graph = v1.get_default_graph()
         # apply_op takes the OpDef's own names; tf.raw_ops renames some
         op_def_library.apply_op(self.op, name="op", **args)
-        return graph.get_operation_by_name("op")
+        self.result = graph.get_operation_by_name("op")
+        self.then = [self.make(spec, f"then_{i}") for i, spec in enumerate(self.case.get("then", []))]
+        return self.result
 
     def gradients(self, op):
         """Adds tf.gradients with placeholders for dy, or None where the case or the op has none."""
@@ -128,7 +157,7 @@ class Case:
         xs = [x for x, _, _ in self.flat if floating(x.dtype.base_dtype)]
         ys = [op.outputs[i] for i in self.case.get("ys", range(len(op.outputs)))]
         ys = [y for y in ys if floating(y.dtype.base_dtype)]
-        variables = any(spec.get("resource") or spec.get("ref") for _, _, spec in self.flat)
+        variables = any(key in spec for _, _, spec in self.flat for key in ("resource", "ref", "made", "of"))
         if not self.case.get("grad", True) or not xs or not ys or variables:
             return None
         dys = [v1.placeholder(y.dtype, y.shape, name=f"dy_{i}") for i, y in enumerate(ys)]
@@ -163,9 +192,12 @@ class Case:
     def run_op(self, session, op, golden):
         grad = self.gradients(op)
         session.run(self.inits)
-        plain = [y for y in op.outputs if y.dtype.base_dtype not in (tf.resource, tf.variant)]
+        plain = plain_outputs(op)
+        then = [y for o in self.then for y in plain_outputs(o)]
         # one run: stateful ops go on from their state
-        values = session.run(plain if plain else op, self.feeds)
+        values, after, _ = session.run([plain, then, op], self.feeds)
+        if then:
+            golden["then"] = [encode_tensor(v, y.dtype.base_dtype) for v, y in zip(after, then)]
         if plain:
             golden["outputs"] = [encode_tensor(v, y.dtype.base_dtype) for v, y in zip(values, plain)]
             for i in self.case.get("unset", []):
@@ -220,6 +252,18 @@ class Case:
         names = {v: k for k, v in vars(tf.errors).items() if isinstance(v, int)}
         golden["error"] = {"phase": phase, "code": names[code], "message": message.split("\n")[0]}
         return golden
+
+
+def plain_outputs(op):
+    return [y for y in op.outputs if y.dtype.base_dtype not in (tf.resource, tf.variant)]
+
+
+def add_defaults(op_def, args):
+    """apply_op wants to be told defaults."""
+    inferred = {x for a in op_def.input_arg for x in (a.type_attr, a.number_attr, a.type_list_attr)}
+    for a in op_def.attr:
+        if a.name not in inferred and a.HasField("default_value"):
+            args.setdefault(a.name, default_of(a.default_value))
 
 
 def default_of(value):
