@@ -136,6 +136,8 @@ export class Level {
   output(x: Output): Output {
     const found = this.outputs.get(x);
     if (found !== undefined) return found;
+    const [copy] = x.op.def === undefined ? (this.ops.get(x.op) ?? []) : [];
+    if (copy !== undefined) return copy.output(x.index); // an op of unknown type has the outputs that are asked for
     throw new VarscopeError(
       "INVALID_ARGUMENT",
       `Operation '${x.op.name}' has been marked as not fetchable.`,
