@@ -45,9 +45,11 @@ export const FAMILIES: readonly string[] = readdirSync(CASES)
   .filter((file) => file.endsWith(SUFFIX))
   .map((file) => file.slice(0, -SUFFIX.length));
 
-const casesOf = (family: string): string => readFileSync(new URL(`${family}${SUFFIX}`, CASES), "utf8");
+/** The text of a family's cases. */
+export const casesOf = (family: string): string => readFileSync(new URL(`${family}${SUFFIX}`, CASES), "utf8");
 
-function goldenOf(family: string): FamilyGolden | null {
+/** What TensorFlow made of them; null where nobody asked it yet. */
+export function goldenOf(family: string): FamilyGolden | null {
   const path = new URL(`${family}.json.gz`, GOLDENS);
   return existsSync(path) ? (JSON.parse(gunzipSync(readFileSync(path)).toString()) as FamilyGolden) : null;
 }

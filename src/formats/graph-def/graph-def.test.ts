@@ -158,6 +158,16 @@ describe("tensors", () => {
     expect(sizeOf(t.shape)).toBe(2);
   });
 
+  test("strings of a server, lengths before bytes, are read", () => {
+    const proto = create(TensorProtoSchema, {
+      dtype: 7,
+      tensorShape: { dim: [{ size: 3n }] },
+      tensorContent: Uint8Array.of(2, 0, 1, 97, 98, 99),
+    });
+    const { data } = readTensorProto(proto, "x");
+    expect([...data].map((s) => new TextDecoder().decode(s as Uint8Array))).toEqual(["ab", "", "c"]);
+  });
+
   const broken: [string, MessageInitShape<typeof TensorProtoSchema>, string][] = [
     ["a shape with -1", { dtype: 1, tensorShape: { dim: [{ size: -1n }] } }, "shape that is not fully known"],
     ["a negative dim", { dtype: 1, tensorShape: { dim: [{ size: -5n }] } }, "shape has dimension -5"],
@@ -178,6 +188,16 @@ describe("tensors", () => {
       "too many values",
       { dtype: 1, tensorShape: {}, floatVal: [1, 2] },
       "the list of values has 2 numbers, float32 [] has 1",
+    ],
+    [
+      "content that is too short for its strings",
+      { dtype: 7, tensorShape: { dim: [{ size: 2n }] }, tensorContent: Uint8Array.of(1, 3, 97, 98) },
+      "tensor_content has 4 bytes, its strings need 6",
+    ],
+    [
+      "content that is too short for the strings' lengths",
+      { dtype: 7, tensorShape: { dim: [{ size: 2n ** 40n }] }, tensorContent: Uint8Array.of(0) },
+      "too few for 1099511627776 strings",
     ],
     ["an unknown dtype", { dtype: 77, tensorShape: {} }, "dtype number 77 is not known"],
     ["too many dims", { dtype: 1, tensorShape: { dim: Array(300).fill({ size: 1n }) } }, "300 dimensions"],

@@ -27,6 +27,7 @@ import {
   type TensorShapeProto,
   TensorShapeProtoSchema,
 } from "../../proto/tensor.gen.ts";
+import { readVarint } from "../../wire/index.ts";
 
 /** @see TensorFlow core/framework/tensor_shape.h "MaxDimensions" */
 const MAX_RANK = 254;
@@ -149,6 +150,8 @@ export function spendOn(budget: Budget, bytes: number, what: string, at: string)
 }
 
 function readStrings(proto: TensorProto, shape: number[], size: number, at: string, budget: Budget): Tensor {
+  if (proto.tensorContent.length > 0)
+    return { dtype: "string", shape, data: readStringContent(proto.tensorContent, size, at) };
   const values = proto.stringVal;
   if (values.length > size)
     fail(`string_val has ${values.length} values, shape [${shape.join(",")}] has ${size}`, at);
@@ -156,6 +159,29 @@ function readStrings(proto: TensorProto, shape: number[], size: number, at: stri
   spend(budget, (size - values.length) * bytesPerReference, at);
   const last = values.at(-1) ?? new Uint8Array(0);
   return { dtype: "string", shape, data: Array.from({ length: size }, (_, i) => values[i] ?? last) };
+}
+
+/**
+ * Strings as a server sends them: their lengths as varints, then their bytes.
+ *
+ * @see TensorFlow core/platform/tstring_coding "DecodeStringList"
+ */
+function readStringContent(content: Uint8Array, size: number, at: string): Uint8Array[] {
+  if (size > content.length)
+    fail(`tensor_content has ${content.length} bytes, too few for ${size} strings`, at);
+  let from = 0;
+  const lengths = Array.from({ length: size }, () => {
+    const { value, next } = readVarint(content, from, content.length, at);
+    from = next;
+    return value;
+  });
+  const want = lengths.reduce((a, b) => a + b, from);
+  if (want !== content.length)
+    fail(`tensor_content has ${content.length} bytes, its strings need ${want}`, at);
+  return lengths.map((length) => {
+    from += length;
+    return content.subarray(from - length, from);
+  });
 }
 
 function readList(

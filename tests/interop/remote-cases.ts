@@ -1,0 +1,72 @@
+/** @file The op cases on a live TensorFlow server, through remote sessions: whether their goldens still are what it computes. Start at `remoteDifferences`. */
+
+import { isVarscopeError, Session } from "varscope";
+import { buildCase, feedsOf } from "../conformance/case-graph.ts";
+import { difference } from "../conformance/compare.ts";
+import { type CaseGolden, type OpCase, readTensor } from "../conformance/golden-json.ts";
+import { casesOf, FAMILIES, goldenOf } from "../conformance/op-cases.ts";
+
+interface Found {
+  /** cases that were run */
+  readonly ran: number;
+  /** what differs, by case */
+  readonly differences: Readonly<Record<string, string>>;
+}
+
+/** Runs all cases of all families on the server behind `target`; variables of each case are its own. */
+export async function remoteDifferences(target: string): Promise<Found> {
+  const differences: Record<string, string> = {};
+  let ran = 0;
+  for (const family of FAMILIES) {
+    const ops = Object.entries(JSON.parse(casesOf(family)) as Record<string, readonly OpCase[]>);
+    for (const [type, rows] of ops) {
+      for (const [i, row] of rows.entries()) {
+        const golden = goldenOf(family)!.ops[type]![i]!;
+        if (golden.outputs === undefined && golden.after === undefined && golden.error?.phase !== "run")
+          continue;
+        ran++;
+        const found = await remoteDifference(target, type, row, golden);
+        if (found !== null) differences[`${type}: ${row.claim}`] = found;
+      }
+    }
+  }
+  return { ran, differences };
+}
+
+async function remoteDifference(
+  target: string,
+  type: string,
+  test: OpCase,
+  golden: CaseGolden,
+): Promise<string | null> {
+  const built = buildCase(type, test, golden);
+  await using session = new Session(built.graph, { target, isolateSessionState: true });
+  try {
+    if (built.init.length > 0) await session.run([], { targets: built.init });
+    const wanted = built.op.outputs
+      .map((x, i) => [x, golden.outputs?.[i] ?? null] as const)
+      .filter(([, w]) => w !== null);
+    const values = await session.run(
+      wanted.map(([x]) => x),
+      { feeds: feedsOf(built), targets: [built.op] },
+    );
+    if (golden.error !== undefined) return `no error; TensorFlow said ${golden.error.message}`;
+    for (const [i, value] of values.entries()) {
+      const found = difference(value, readTensor(wanted[i]![1]!), test.tolerance);
+      if (found !== null) return `${wanted[i]![0].name}: ${found}`;
+    }
+    for (const [i, want] of Object.entries(golden.after ?? {})) {
+      const found = difference(
+        await session.run(built.reads.get(Number(i))!),
+        readTensor(want),
+        test.tolerance,
+      );
+      if (found !== null) return `in_${i}: ${found}`;
+    }
+    return null;
+  } catch (e) {
+    if (!isVarscopeError(e)) throw e;
+    const isWanted = e.code === golden.error?.code && e.what.includes(test.error!);
+    return isWanted ? null : e.message;
+  }
+}
