@@ -3,7 +3,8 @@
  * list of host calls and ONNX models.
  */
 
-import type { Slot, Step } from "./steps.ts";
+import { sizeOrNull } from "../base/index.ts";
+import { hasHostForm, type Slot, type Step } from "./steps.ts";
 
 export interface Stage {
   readonly kind: Step["kind"];
@@ -32,4 +33,30 @@ export function partition(steps: readonly Step[]): Stage[] {
   // ops that only order others (NoOp) compute nothing: ONNX Runtime refuses a model of none but them
   const computes = (s: Step): boolean => s.writes.length > 0 || s.outputs.some((slot) => slot !== null);
   return stages.filter((s) => (s.kind === "host" ? s.steps.length > 0 : s.steps.some(computes)));
+}
+
+/** A kernel of ours on so many elements is done before the engine is called. */
+const MAX_SMALL_ELEMENTS = 16;
+
+/**
+ * Steps on a few numbers go to the host where that splits no model: what they need is known before the engine runs. For the sides of loops,
+ * whose counters and conditions would cost a call of the engine in every iteration.
+ */
+export function smallOnHost(steps: readonly Step[]): Step[] {
+  const byEngine = new Set<Slot>();
+  const isSmall = (slot: Slot | null): boolean =>
+    slot === null || (sizeOrNull(slot.spec.shape) ?? MAX_SMALL_ELEMENTS + 1) <= MAX_SMALL_ELEMENTS;
+  return steps.map((step) => {
+    const { inputs, outputs, writes } = step;
+    const fits =
+      step.kind === "onnx" &&
+      writes.length === 0 &&
+      [...inputs, ...outputs].every(isSmall) &&
+      inputs.every((slot) => slot === null || !byEngine.has(slot)) &&
+      hasHostForm(step);
+    if (fits) return { ...step, kind: "host" };
+    if (step.kind === "onnx")
+      for (const slot of [...outputs, ...writes.map((w) => w.slot)]) if (slot !== null) byEngine.add(slot);
+    return step;
+  });
 }

@@ -8,6 +8,7 @@ import type { Graph, HostContext, Operation, Output } from "../graph/index.ts";
 import { analyse } from "./analysis.ts";
 import { labelOf } from "./control/loop.ts";
 import { runLoop } from "./control/run-loop.ts";
+import { smallOnHost } from "./partition.ts";
 import { compilePlan, type HostServices, type Plan } from "./plan.ts";
 import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
 import { type Pruned, prune, type Request } from "./prune.ts";
@@ -37,8 +38,8 @@ export interface Start {
 export class Runner {
   private readonly services: RunnerServices;
   private readonly label: string;
-  /** whether variables that stay the same become constants of a plan: not in a loop, whose store lives for one run */
-  private readonly bakes: boolean;
+  /** side of a loop: it runs often, on a store of variables that lives for one run */
+  private readonly inLoop: boolean;
   private readonly families = new Map<string, PlanFamily>();
   /** ops that this engine turned out to have no kernels for */
   private readonly onHost = new Set<Operation>();
@@ -48,7 +49,7 @@ export class Runner {
   constructor(graph: Graph, services: RunnerServices) {
     this.services = services;
     this.label = labelOf(graph);
-    this.bakes = this.label === "";
+    this.inLoop = this.label !== "";
   }
 
   /** Values of the request's fetches. Variables change only where `commit` says so, and only when all succeeded. */
@@ -120,7 +121,7 @@ export class Runner {
   private async planFor(request: Request, pruned: () => Pruned, key: string, start: Start): Promise<Plan> {
     let family = this.families.get(key);
     if (family === undefined) {
-      family = new PlanFamily(this.bakes);
+      family = new PlanFamily(!this.inLoop);
       this.families.set(key, family);
     }
     const shapes: FeedShapes = new Map([...start.feeds].map(([x, t]) => [x, t.shape as Shape]));
@@ -144,7 +145,8 @@ export class Runner {
   ): Promise<Plan> {
     const specs = new Map([...shapes].map(([x, shape]) => [x, { shape, value: null }]));
     for (;;) {
-      const analysis = analyse(request, pruned, specs, store, this.onHost);
+      const found = analyse(request, pruned, specs, store, this.onHost);
+      const analysis = this.inLoop ? { ...found, steps: smallOnHost(found.steps) } : found;
       this.services.planned(pruned, analysis);
       try {
         return await compilePlan(analysis, this.services.runtime, baked);
