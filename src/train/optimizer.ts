@@ -17,7 +17,7 @@ import {
   Output,
   tuple,
 } from "../graph/index.ts";
-import { GraphKeys, trainableVariables, type Variable } from "../variables/index.ts";
+import { GraphKeys, trainableVariables, type Variable, writeVariable } from "../variables/index.ts";
 import { Slots } from "./slots.ts";
 
 export type GradAndVar = readonly [Grad | null, Variable];
@@ -187,10 +187,7 @@ function updateOf(rule: Rule, grad: Grad, v: Variable, step: Step): Operation {
   const { constraint } = v;
   if (constraint === null) return update;
   return v.graph.controlDependencies([update], () => {
-    // TensorFlow takes the snapshot of a reference here, which shares the variable's memory; a read of its own says the same in the graph
-    const value = v.isResource ? v.value() : v.readValue();
-    const written = v.assign(constraint(value), { readValue: false });
-    return written instanceof Output ? written.op : written;
+    return writeVariable(v, "assign", constraint(v.value())).op;
   });
 }
 

@@ -300,7 +300,19 @@ function write(
     : writeVariable(v, verb, value, options).value;
 }
 
+/** An addition to a cached resource waits for the copy that its readers share. */
 function writeOp(v: Variable, verb: keyof typeof WRITES, value: Operand, options: AssignOptions): Operation {
+  const isCached = v.isResource && v.snapshot.op.type !== "ReadVariableOp";
+  const write = (): Operation => bareWrite(v, verb, value, options);
+  return isCached && verb !== "assign" ? v.graph.controlDependencies([v.snapshot], write) : write();
+}
+
+function bareWrite(
+  v: Variable,
+  verb: keyof typeof WRITES,
+  value: Operand,
+  options: AssignOptions,
+): Operation {
   const { graph, handle } = v;
   const type = WRITES[verb][v.isResource ? "resource" : "ref"];
   if (!v.isResource) {

@@ -18,6 +18,7 @@ import { type Graph, type Input, isTensor, Output, toTensor } from "../graph/ind
 import { GraphKeys } from "./collections.ts";
 import { type InitialValue, type VariableOptions, variable } from "./create.ts";
 import { glorotUniformInitializer, zerosInitializer } from "./initializers.ts";
+import { linesOf } from "./origin.ts";
 import { joined, partsOf } from "./partition.ts";
 import { regularizeLazily } from "./regularization.ts";
 import { getVariableScope } from "./scope.ts";
@@ -195,12 +196,10 @@ function shared(name: string, found: Variable, o: Asked, origin: Error | undefin
   return found;
 }
 
-/** Where a variable was made, as far as the engine says, without this package's own frames. */
+/** Where a variable was made, as far as the engine says. */
 function definedAt(origin: Error | undefined): string {
-  const own = new URL("..", import.meta.url).href;
-  const frames = (origin?.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
-  const theirs = frames.filter((line) => !line.includes(own)).slice(0, 5);
-  return theirs.length === 0 ? "" : ` Originally defined at:\n\n${theirs.join("\n")}`;
+  const lines = linesOf(origin);
+  return lines.length === 0 ? "" : ` Originally defined at:\n\n${lines.join("\n")}`;
 }
 
 function initialFor(

@@ -55,7 +55,7 @@ export {
   type PartitionerOptions,
   variableAxisSizePartitioner,
 } from "./partitioners.ts";
-export { regularizationLosses, regularize } from "./regularization.ts";
+export { noRegularizer, regularizationLosses, regularize } from "./regularization.ts";
 export { getVariableScope, type VariableScopeOptions, variableScope } from "./scope.ts";
 export {
   AUTO_REUSE,
@@ -71,6 +71,7 @@ export {
   VariableScope,
 } from "./scope-state.ts";
 export { shadowOf } from "./shadow.ts";
+export { makeTemplate, type Template, type TemplateOptions } from "./template.ts";
 export {
   Aggregation,
   type AssignOptions,

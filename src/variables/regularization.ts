@@ -24,6 +24,9 @@ export function regularizeLazily(v: Variable, name: string, regularizer: Regular
   graph.addToCollection(GraphKeys.REGULARIZATION_LOSSES, loss);
 }
 
+/** No loss, whatever the scope outside says. */
+export const noRegularizer: Regularizer = () => null;
+
 /** For layers: builds the loss of a variable in `<name>/Regularizer` and adds it to the collection. */
 export function regularize(v: Variable, name: string, regularizer: Regularizer | undefined): void {
   if (regularizer === undefined) return;
