@@ -34,7 +34,19 @@ export {
   writeGraphDef,
 } from "./formats/graph-def/index.ts";
 export { readMetaGraph, writeMetaGraph } from "./formats/meta-graph/index.ts";
-export { cond, Graph, type IndexedSlices, Operation, Output, smartCond } from "./graph/index.ts";
+export {
+  cond,
+  type Device,
+  type DeviceFunction,
+  type DeviceSpec,
+  formatDevice,
+  Graph,
+  type IndexedSlices,
+  Operation,
+  Output,
+  parseDevice,
+  smartCond,
+} from "./graph/index.ts";
 export {
   type ArgOptions,
   type AxisIndex,
@@ -250,14 +262,22 @@ export {
   zeta,
 } from "./ops/index.ts";
 export {
+  type ClusterOptions,
+  type ClusterSpec,
+  type DeviceInfo,
   type Feeds,
   type Fetchable,
   type Fetched,
   loadRuntime,
+  type PartialRun,
+  type RemoteSession,
+  type RunMetadata,
   type RunOptions,
   type Runtime,
+  resetCluster,
   Session,
   type SessionOptions,
+  type TraceLevel,
 } from "./run/index.ts";
 export {
   Aggregation,

@@ -40,14 +40,19 @@ const findPython = (): string => PYTHONS.find((p) => p !== undefined && existsSy
 /**
  * Starts so many tasks of each job.
  *
+ * @param env - variables for their environment
  * @returns null where no Python with TensorFlow is found
  */
-export async function startServers(jobs: Readonly<Record<string, number>>): Promise<Servers | null> {
+export async function startServers(
+  jobs: Readonly<Record<string, number>>,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Servers | null> {
   const cluster: Record<string, string[]> = {};
   for (const [job, tasks] of Object.entries(jobs)) cluster[job] = await freeAddresses(tasks);
   const running = new Map<string, Process>();
   const start = async (job: string, task: number): Promise<boolean> => {
-    const child = spawn(findPython(), ["-c", SERVER, JSON.stringify(cluster), job, String(task)]);
+    const args = ["-c", SERVER, JSON.stringify(cluster), job, String(task)];
+    const child = spawn(findPython(), args, { env: { ...process.env, ...env } });
     running.set(`${job}/${task}`, child);
     return serves(child);
   };

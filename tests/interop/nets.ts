@@ -2,6 +2,7 @@
 
 import {
   add,
+  type Device,
   fromData,
   type Graph,
   GraphKeys,
@@ -96,18 +97,23 @@ function finish(
   };
 }
 
-function seeded(useResource: boolean, build: (graph: Graph) => Net): Net {
+/** Where a net's ops go: nowhere in particular by default. */
+type Place = Device | null;
+
+function seeded(useResource: boolean, device: Place, build: (graph: Graph) => Net): Net {
   const graph = newGraph();
   setRandomSeed(graph, 11);
-  return variableScope(graph, "", { useResource, auxiliaryNameScope: false }, () => build(graph));
+  return graph.withDevice(device, () =>
+    variableScope(graph, "", { useResource, auxiliaryNameScope: false }, () => build(graph)),
+  );
 }
 
 const input = (graph: Graph, shape: readonly (number | null)[]): Output =>
   placeholder(graph, "float32", { shape: [null, ...shape], name: "x" });
 
 /** Three dense layers of three initializers, Adam. */
-export const mlp = (): Net =>
-  seeded(false, (g) => {
+export const mlp = (device: Place = null): Net =>
+  seeded(false, device, (g) => {
     let y = input(g, [20]);
     y = layers.dense(y, 32, { activation: relu });
     y = layers.dense(y, 24, { activation: relu, kernelInitializer: glorotNormalInitializer() });
@@ -116,8 +122,8 @@ export const mlp = (): Net =>
   });
 
 /** Convolutions with fused batch normalization, pooling, dense; momentum. */
-export const convBn = (useResource: boolean): Net =>
-  seeded(useResource, (g) => {
+export const convBn = (useResource: boolean, device: Place = null): Net =>
+  seeded(useResource, device, (g) => {
     let y = input(g, [8, 8, 3]);
     y = layers.conv2d(y, 8, 3, { padding: "same", useBias: false, kernelInitializer: heNormalInitializer() });
     y = relu(layers.batchNormalization(y, { training: true, momentum: 0.9 }));
@@ -129,8 +135,8 @@ export const convBn = (useResource: boolean): Net =>
   });
 
 /** Batch normalization that asks a placeholder whether this is training: conditionals. */
-export const placeholderBn = (): Net =>
-  seeded(false, (g) => {
+export const placeholderBn = (device: Place = null): Net =>
+  seeded(false, device, (g) => {
     const training = placeholder(g, "bool", { shape: [], name: "training" });
     let y = layers.dense(input(g, [20]), 16);
     y = relu(layers.batchNormalization(y, { training, momentum: 0.9 }));
@@ -141,8 +147,8 @@ export const placeholderBn = (): Net =>
   });
 
 /** Rows of a table: gradients are IndexedSlices; Adagrad. */
-export const embedding = (useResource: boolean): Net =>
-  seeded(useResource, (g) => {
+export const embedding = (useResource: boolean, device: Place = null): Net =>
+  seeded(useResource, device, (g) => {
     const ids = placeholder(g, "int32", { shape: [null, 6], name: "ids" });
     const table = getVariable(g, "table", { shape: [50, 8], initializer: truncatedNormalInitializer() });
     const rows = gather(table.isResource ? table.value() : table.snapshot, ids);
@@ -164,8 +170,8 @@ export const embedding = (useResource: boolean): Net =>
   });
 
 /** Dropout with the graph's seed and with one of its own. */
-export const dropout = (): Net =>
-  seeded(false, (g) => {
+export const dropout = (device: Place = null): Net =>
+  seeded(false, device, (g) => {
     let y = layers.dense(input(g, [20]), 64, { activation: relu });
     y = layers.dropout(y, 0.4, { training: true });
     y = layers.dense(y, 32, { activation: relu });
@@ -179,8 +185,8 @@ export const dropout = (): Net =>
   });
 
 /** An orthogonal matrix comes from a QR decomposition, whose rounding is LAPACK's or ours. */
-export const orthogonal = (): Net =>
-  seeded(false, (g) => {
+export const orthogonal = (device: Place = null): Net =>
+  seeded(false, device, (g) => {
     const y = layers.dense(input(g, [20]), 16, { kernelInitializer: orthogonalInitializer({ gain: 1.5 }) });
     return finish(
       g,
@@ -191,8 +197,8 @@ export const orthogonal = (): Net =>
   });
 
 /** What the others leave out: separable convolution, plain batch normalization, average pooling, a regularizer, clipping, Nesterov. */
-export const clipped = (): Net =>
-  seeded(true, (g) => {
+export const clipped = (device: Place = null): Net =>
+  seeded(true, device, (g) => {
     let y = input(g, [8, 8, 3]);
     y = layers.separableConv2d(y, 8, 3, { padding: "same" });
     y = relu(layers.batchNormalization(y, { training: true, momentum: 0.9, fused: false }));
