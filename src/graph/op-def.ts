@@ -78,6 +78,8 @@ export interface CheckpointFiles {
     prefix: string,
     wanted: readonly { name: string; slice: string; dtype: DType }[],
   ): Promise<Tensor[]>;
+  /** a whole file: a vocabulary */
+  readFile(file: string): Promise<Uint8Array>;
   merge(prefixes: readonly string[], destination: string, deleteOld: boolean): Promise<void>;
 }
 
@@ -94,6 +96,8 @@ export interface OpAspects<I, O, A> {
   readonly attrs?: A;
   /** TensorFlow's is_stateful: never folded, merged or run twice */
   readonly stateful?: boolean;
+  /** its host kernel reads files: not folded, though TensorFlow calls it stateless */
+  readonly readsFiles?: boolean;
   /** accepts ref inputs that are not initialised. @see OpDef.allows_uninitialized_input */
   readonly allowsUninitialized?: boolean;
   /** Shapes of the outputs. @throws VarscopeError INVALID_ARGUMENT - inputs do not fit */

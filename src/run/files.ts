@@ -1,6 +1,6 @@
 /** @file Save and restore ops on the checkpoint codec. */
 
-import { dirname, isDir, makeDir } from "#platform";
+import { dirname, isDir, makeDir, readFile } from "#platform";
 import type { CheckpointFiles } from "../graph/index.ts";
 
 const codec = () => import("../formats/checkpoint/index.ts");
@@ -26,6 +26,7 @@ export const checkpointFiles = (): CheckpointFiles => ({
     const { restoreTensors } = await tensors();
     return restoreTensors(prefix, wanted);
   },
+  readFile,
   async merge(prefixes, destination, deleteOld) {
     const { mergeCheckpoints } = await codec();
     await mergeCheckpoints(prefixes, destination, deleteOld);

@@ -12,6 +12,7 @@ export function foldStep(op: Operation, inputs: readonly (Slot | null)[]): reado
   const def = op.needDef();
   if (
     def.stateful ||
+    def.readsFiles === true ||
     def.access !== undefined ||
     def.update !== undefined ||
     isAbsent(def.host) ||

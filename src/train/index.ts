@@ -43,15 +43,21 @@ export {
   rmsPropOptimizer,
 } from "./optimizers.ts";
 export {
+  type AssignmentMap,
+  type AssignTarget,
   type ExplainOptions,
   explainRestore,
   formatRestoreReport,
+  initFromCheckpoint,
   type KeyMap,
   type MatchedVariable,
   type MismatchedVariable,
   type MissingVariable,
   type RestoreOptions,
   type RestoreReport,
+  type VocabInfo,
+  type WarmStartOptions,
+  warmStart,
 } from "./restore/index.ts";
 export { type SaveOptions, type Saver, type SaverOptions, saver } from "./saver.ts";
 export type { Saveable, SaveableObject, SaveSpec, VariableMap } from "./saver-list.ts";

@@ -362,7 +362,8 @@ export function variableFromProto(graph: Graph, def: VariableDef, scope = ""): V
   const probe = graph.findOperation(`${handle.op.name}/IsInitialized/VarIsInitializedOp`);
   return fromNodes({
     handle,
-    initializer: graph.operation(inside(def.initializerName)),
+    // after init_from_checkpoint TensorFlow names an output here
+    initializer: graph.operation(inside(def.initializerName.replace(/:0$/, ""))),
     initialValue: def.initialValueName === "" ? null : graph.output(inside(def.initialValueName)),
     snapshot,
     isInitialized: probe?.output(0) ?? null,

@@ -4,6 +4,7 @@
  */
 
 export { type ExplainOptions, explainRestore } from "./explain.ts";
+export { type AssignmentMap, type AssignTarget, initFromCheckpoint } from "./init-from-checkpoint.ts";
 export {
   formatRestoreReport,
   type KeyMap,
@@ -13,3 +14,5 @@ export {
   type RestoreOptions,
   type RestoreReport,
 } from "./report.ts";
+export type { VocabInfo } from "./vocab-start.ts";
+export { type WarmStartOptions, warmStart } from "./warm-start.ts";

@@ -15,7 +15,7 @@ import { globalVariables } from "../../../src/variables/index.ts";
 import type { Program } from "./pieces.ts";
 
 /** One readable line a node. */
-const lines = (def: GraphDef): string[] =>
+export const lines = (def: GraphDef): string[] =>
   def.node.map((n) => {
     const attrs = Object.keys(n.attr)
       .sort()
