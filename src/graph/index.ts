@@ -72,3 +72,4 @@ export {
   specLike,
   specOf,
 } from "./spec.ts";
+export { type LoopFacts, WHILE_CONTEXT, WhileContext } from "./while-context.ts";

@@ -261,13 +261,144 @@ def run_case(steps):
         }
 
 
+META = {}
+
+
+def meta_source(fn):
+    with tf.Graph().as_default():
+        META[fn.__name__] = fn()
+    return fn
+
+
+@meta_source
+def network():
+    x = tf.placeholder(tf.float32, [None, 2], name="x")
+    p = tf.placeholder(tf.bool, [], name="p")
+    with tf.variable_scope("net"), tf.device("/job:ps/task:0"):
+        w = tf.get_variable("w", initializer=[[1.0], [2.0]], use_resource=False)
+        r = tf.get_variable("r", initializer=[3.0], use_resource=True)
+        parts = tf.get_variable("parts", [3, 1], initializer=tf.zeros_initializer(), partitioner=tf.fixed_size_partitioner(2))
+        tf.get_variable("local", initializer=0.0, collections=["local_variables"], trainable=False)
+        h = tf.matmul(x, w) + r + tf.reduce_sum(tf.convert_to_tensor(parts))
+        y = tf.cond(p, lambda: tf.cond(h[0, 0] > 0, lambda: h * 2.0, lambda: h), lambda: h + 1.0, name="mode")
+        n = tf.constant(3, name="n")
+        body = lambda i, v: (i + 1, tf.cond(tf.equal(i, 1), lambda: v * w[0], lambda: v))
+        z = tf.while_loop(lambda i, v: i < n, body, [tf.constant(0), y], name="loop")
+        tf.nn.relu(z[1], name="out")
+    tf.identity(w, name="outside")
+    graph = tf.get_default_graph()
+    for key, items in {
+        "texts": ["hello", "net/words"],
+        "ints": [1, 2],
+        "floats": [1.5, 2.0],
+        "ops": [graph.get_operation_by_name("net/out"), graph.get_operation_by_name("outside")],
+        "tensors": [graph.get_tensor_by_name("net/out:0"), x],
+        "mixed": [graph.get_tensor_by_name("net/out:0"), 3],
+        "things": [object()],
+    }.items():
+        for item in items:
+            tf.add_to_collection(key, item)
+    saver = tf.train.Saver(name="net/save")
+    tf.train.Saver([w], name="extra")
+    tf.add_to_collection("savers", saver)
+    return tf.train.export_meta_graph(saver_def=saver.saver_def)
+
+
+@meta_source
+def bare():
+    tf.identity(tf.placeholder(tf.float32, [2], name="x"), name="y")
+    return tf.train.export_meta_graph()
+
+
+@meta_source
+def variables():
+    tf.get_variable("v", initializer=[1.0], use_resource=False)
+    return tf.train.export_meta_graph()
+
+
+EXPORTS = {
+    "as it is": {},
+    "without devices": dict(clear_devices=True),
+    "without other savers": dict(clear_extraneous_savers=True),
+    "without defaults": dict(strip_default_attrs=True),
+    "of a scope": dict(export_scope="net"),
+    "of a scope, clean": dict(export_scope="net", clear_devices=True, clear_extraneous_savers=True, strip_default_attrs=True),
+}
+IMPORTS = {
+    "at the root": [dict(meta="network")],
+    "under a scope": [dict(meta="network", importScope="imp")],
+    "under a scope, twice": [dict(meta="network", importScope="imp"), dict(meta="network", importScope="imp")],
+    "at the root, twice": [dict(meta="network"), dict(meta="network")],
+    "without devices": [dict(meta="network", clearDevices=True)],
+    "in a name scope": [dict(meta="network", scope="outer")],
+    "under a scope in a name scope": [dict(meta="network", importScope="imp", scope="outer")],
+    "of a scope's export": [dict(meta="network", importScope="a"), dict(exported="of a scope", importScope="b")],
+    "of a scope's export, fed": [
+        dict(meta="network"),
+        dict(exported="of a scope", importScope="b", inputMap={"$unbound_inputs_x": "x:0", "$unbound_inputs_p": "p:0"}),
+    ],
+    "without saver and variables": [dict(meta="bare")],
+    "without saver": [dict(meta="variables", importScope="imp")],
+    "with other elements": [dict(meta="network", returns=["net/out:0"], importScope="imp")],
+}
+
+
+def saver_of(meta):
+    return tf.train.Saver(saver_def=meta.saver_def, name="") if meta.HasField("saver_def") else None
+
+
+def export_case(options):
+    with tf.Graph().as_default():
+        saver = tf.train.import_meta_graph(META["network"])
+        return tf.train.export_meta_graph(saver_def=saver.saver_def, **options)
+
+
+def meta_step(graph, step, exported):
+    source_def = exported[step["exported"]] if "exported" in step else META[step["meta"]]
+    source_def = type(source_def).FromString(source_def.SerializeToString())  # importing changes the message
+    with contextlib.ExitStack() as stack:
+        if "scope" in step:
+            stack.enter_context(tf.name_scope(step["scope"]))
+        options = dict(clear_devices=step.get("clearDevices", False), import_scope=step.get("importScope"))
+        if "inputMap" in step:
+            options["input_map"] = elements(graph, step["inputMap"])
+        saver = tf.train.import_meta_graph(source_def, **options)
+    return {"saver": None if saver is None else [saver.saver_def.filename_tensor_name, saver.saver_def.save_tensor_name, saver.saver_def.restore_op_name]}
+
+
+def encoded(meta):
+    return base64.b64encode(meta.SerializeToString(deterministic=True)).decode()
+
+
+def meta_case(steps, exported):
+    results = []
+    with tf.Graph().as_default() as graph:
+        for step in steps:
+            try:
+                results.append(meta_step(graph, step, exported))
+            except Exception as e:  # the sentence is what is wanted
+                results.append({"error": sentence(e)})
+        names = {key: [v.name for v in graph.get_collection(key)] for key in ("variables", "local_variables", "trainable_variables")}
+        return {"steps": steps, "results": results, "variables": names, "after": encoded(tf.train.export_meta_graph())}
+
+
+def write(name, value):
+    with gzip.GzipFile(OUT / name, "wb", mtime=0) as f:
+        f.write(json.dumps(value).encode())
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     cases = {name: run_case(steps) for name, steps in CASES.items()}
-    with gzip.GzipFile(OUT / "graphs.json.gz", "wb", mtime=0) as f:
-        f.write(json.dumps({k: base64.b64encode(v).decode() for k, v in GRAPHS.items()}).encode())
+    write("graphs.json.gz", {k: base64.b64encode(v).decode() for k, v in GRAPHS.items()})
     manifest = {"by": f"tensorflow {tf.__version__}", "command": "python tools/goldens/import_export.py", "imports": cases}
     (OUT / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")))
+    exported = {name: export_case(options) for name, options in EXPORTS.items()}
+    write("meta.json.gz", {
+        "sources": {k: encoded(v) for k, v in META.items()},
+        "exports": {k: {"options": EXPORTS[k], "meta": encoded(v)} for k, v in exported.items()},
+        "imports": {k: meta_case(v, exported) for k, v in IMPORTS.items()},
+    })
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ function addNodes(graph: Graph, def: GraphDef, options: ImportGraphOptions): (Op
   for (const op of ops) op.context = graph.context;
   for (const op of ops) graph.context?.addOp(op);
   const found = returnElements.map((name) => returned(renaming, name, graph));
-  renaming.checkUsed(graph);
+  renaming.checkOutputs(graph);
   return found;
 }
 

@@ -35,8 +35,6 @@ export class Renaming {
     this.given = nodes;
     this.names = newNames(graph, nodes, prefix);
     this.mapped = new Map([...inputMap].map(([key, x]) => [canonical(key), checkMapped(graph, key, x)]));
-    const lost = [...this.mapped.keys()].filter((key) => !this.names.has(nodeOf(key)));
-    if (lost.length > 0) throw notFound(lost);
   }
 
   has(name: string): boolean {
@@ -54,38 +52,44 @@ export class Renaming {
     return this.mapped.get(`${node}:${index}`) as Output | undefined;
   }
 
-  /** The nodes under their new names. */
+  /** The nodes under their new names. @throws VarscopeError INVALID_ARGUMENT - the input map names what is neither a node nor an input */
   nodes(): NodeDef[] {
-    return this.given.map((node) => {
-      const attr = this.colocated(node);
-      return {
-        ...node,
-        name: this.nameOf(node.name),
-        input: node.input.map((text) => this.input(node, text)),
-        attr,
-      };
+    const nodes = this.given.map((node) => {
+      const input = node.input.map((text) => this.input(node, text));
+      return { ...node, name: this.nameOf(node.name), input, attr: this.colocated(node) };
     });
+    this.checkUsed((key) => !this.names.has(nodeOf(key)));
+    return nodes;
   }
 
   /** @throws VarscopeError INVALID_ARGUMENT - the input map names outputs that the nodes turned out not to have */
-  checkUsed(graph: Graph): void {
-    const lost = [...this.mapped.keys()].filter((key) => {
-      if (key.startsWith("^") || this.used.has(key)) return false;
+  checkOutputs(graph: Graph): void {
+    this.checkUsed((key) => {
+      if (key.startsWith("^")) return false;
       const op = graph.operation(this.nameOf(nodeOf(key)));
       return op.def !== undefined && Number(key.slice(key.lastIndexOf(":") + 1)) >= op.outputs.length;
     });
-    if (lost.length > 0) throw notFound(lost);
+  }
+
+  private checkUsed(isLost: (key: string) => boolean): void {
+    const lost = [...this.mapped.keys()].filter((key) => !this.used.has(key) && isLost(key));
+    if (lost.length === 0) return;
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Attempted to map inputs that were not found in graph_def: [${lost.sort().join(", ")}]`,
+    );
   }
 
   private input(node: NodeDef, text: string): string {
-    const [, control, name = "", index] = /^(\^?)(.*?)(?::(\d+))?$/.exec(text)!;
-    if (!this.names.has(name)) {
-      throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}': Unknown input node '${text}'`);
+    const [, mark, name = "", index] = /^(\^?)(.*?)(?::(\d+))?$/.exec(text)!;
+    const key = mark === "^" ? text : `${name}:${index ?? 0}`;
+    const other = this.mapped.get(key);
+    if (other !== undefined) {
+      this.used.add(key);
+      return `${mark}${other.name}`;
     }
-    if (control === "^") return `^${this.mapped.get(`^${name}`)?.name ?? this.nameOf(name)}`;
-    const other = this.mappedTo(name, Number(index ?? 0));
-    if (other !== undefined) return other.name;
-    return index === undefined ? this.nameOf(name) : `${this.nameOf(name)}:${index}`;
+    if (this.names.has(name)) return `${mark}${this.nameOf(name)}${index === undefined ? "" : `:${index}`}`;
+    throw new VarscopeError("INVALID_ARGUMENT", `Node '${node.name}': Unknown input node '${text}'`);
   }
 
   private colocated({ name, attr }: NodeDef): NodeDef["attr"] {
@@ -129,12 +133,6 @@ function checkMapped(graph: Graph, key: string, x: Output | Operation): Output |
     at: key,
   });
 }
-
-const notFound = (keys: readonly string[]): VarscopeError =>
-  new VarscopeError(
-    "INVALID_ARGUMENT",
-    `Attempted to map inputs that were not found in graph_def: [${[...keys].sort().join(", ")}]`,
-  );
 
 /** New names: with the prefix, and a number where the graph has an op or a scope of that name. */
 function newNames(graph: Graph, nodes: readonly NodeDef[], prefix: string): Map<string, string> {

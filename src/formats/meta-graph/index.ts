@@ -4,7 +4,9 @@
  */
 
 export { type VariableReader, type VariableRecord, variableRecord } from "./collections.ts";
-export { readCondContext, readWhileContext, WhileContext, writeCondContext } from "./contexts.ts";
+export { readCondContext, readWhileContext, writeCondContext, writeWhileContext } from "./contexts.ts";
+export { type ExportMetaGraphOptions, exportMetaGraph } from "./export.ts";
+export { type AddedMetaGraph, addMetaGraph, type ImportMetaGraphOptions } from "./import.ts";
 export {
   formatMetaGraph,
   fromMetaGraphDef,

@@ -152,7 +152,7 @@ describe("a MetaGraph of our own", () => {
     const contexts = g.getCollection<CondContext>("cond_context");
     const again = readMetaGraph(writeMetaGraph({ graph: g }), { registry }).graph;
     const read = again.getCollection<CondContext>("cond_context");
-    expect(read.map(writeCondContext)).toEqual(contexts.map(writeCondContext));
+    expect(read.map((c) => writeCondContext(c))).toEqual(contexts.map((c) => writeCondContext(c)));
     const homes = (graph: Graph) => graph.operations.map((op) => `${op.name} in ${op.context?.name}`).sort();
     expect(homes(again)).toEqual(homes(g));
   });
@@ -178,7 +178,7 @@ describe("conditionals", () => {
       const head = Uint8Array.of(0x12, ...varint(graphBytes.length));
       const file = Buffer.concat([head, graphBytes, toBinary(MetaGraphDefSchema, meta)]);
       const { graph } = readMetaGraph(file, { registry });
-      const written = graph.getCollection<CondContext>("cond_context").map(writeCondContext);
+      const written = graph.getCollection<CondContext>("cond_context").map((c) => writeCondContext(c));
       expect(written).toEqual(contexts.map((b) => fromBinary(CondContextDefSchema, b)));
     });
   }

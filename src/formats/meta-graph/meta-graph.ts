@@ -85,7 +85,10 @@ export function fromMetaGraphDef(def: MetaGraphDef, options: ReadMetaGraphOption
     });
   }
   const graph = fromGraphDef(def.graphDef, options);
-  readCollections(graph, def.collectionDef, options.readVariable ?? variableRecord);
+  readCollections(graph, def.collectionDef, {
+    readVariable: options.readVariable ?? variableRecord,
+    saysTrainable: saysTrainable(def),
+  });
   origins.set(graph, def);
   const info = def.metaInfoDef ?? create(MetaGraphDef_MetaInfoDefSchema);
   return {
@@ -103,6 +106,12 @@ export function fromMetaGraphDef(def: MetaGraphDef, options: ReadMetaGraphOption
   };
 }
 
+/** Whether the writer's VariableDefs have the field `trainable`: since TensorFlow 1.9. */
+export function saysTrainable({ metaInfoDef }: MetaGraphDef): boolean {
+  const [, major = "2", minor = "0"] = /^(\d+)\.(\d+)/.exec(metaInfoDef?.tensorflowVersion ?? "") ?? [];
+  return Number(major) > 1 || Number(minor) >= 9;
+}
+
 /** The message of a MetaGraph. */
 export function toMetaGraphDef(meta: MetaGraph, options: WriteMetaGraphOptions = {}): MetaGraphDef {
   const { graph } = meta;
@@ -110,7 +119,7 @@ export function toMetaGraphDef(meta: MetaGraph, options: WriteMetaGraphOptions =
   const def = create(MetaGraphDefSchema, {
     metaInfoDef: writeInfo(meta, origin?.metaInfoDef),
     graphDef: withShapes(graph, toGraphDef(graph)),
-    collectionDef: writeCollections(graph, options.onSkipped),
+    collectionDef: writeCollections(graph, options),
     signatureDef: { ...(meta.signatures ?? origin?.signatureDef) },
     assetFileDef: [...(meta.assets ?? origin?.assetFileDef ?? [])],
   });
