@@ -96,7 +96,7 @@ describe("errors", () => {
     [
       "one graph",
       (g, x) => gradients(g.add("Square", [x]), holder(new Graph(OPS), "z")),
-      "Tensor z:0 must be from the same graph as Square:0",
+      "Tensor z:0 must be from the same graph as Tensor Square:0",
     ],
     [
       "gradients of the inputs' shapes",

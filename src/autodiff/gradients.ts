@@ -66,7 +66,7 @@ export function gradients(
   if (foreign !== undefined) {
     throw new VarscopeError(
       "INVALID_ARGUMENT",
-      `Tensor ${foreign.name} must be from the same graph as ${to[0]!.name}`,
+      `Tensor ${foreign.name} must be from the same graph as Tensor ${to[0]!.name}`,
     );
   }
   const received = graph.nameScope(options.name ?? "gradients", (scope) => {

@@ -91,6 +91,10 @@ export function dtypeCppName(dtype: DType): string {
   return short[dtype] ?? dtype;
 }
 
+/** A dtype as Python shows it; of a reference variable with `_ref`. */
+export const formatPyDType = (dtype: DType, isRef = false): string =>
+  `<dtype: '${dtype}${isRef ? "_ref" : ""}'>`;
+
 export const isDType = (name: string): name is DType => Object.hasOwn(DTYPES, name);
 export const isFloat = (dtype: DType): boolean => DTYPES[dtype].kind === "float";
 export const isComplex = (dtype: DType): boolean => DTYPES[dtype].kind === "complex";

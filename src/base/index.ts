@@ -1,6 +1,7 @@
 /** @file Values and errors: dtypes, shapes, tensors, half floats. Imports nothing. Start at tensor.ts. */
 
 export { type Box, copyRegion, flatStart, intersect, overlap, runOf, wholeBox } from "./box.ts";
+export { joinBytes } from "./bytes.ts";
 export { combineCrc, crc32, crc32c, maskCrc, unmaskCrc } from "./crc32c.ts";
 export {
   DTYPES,
@@ -9,6 +10,7 @@ export {
   dtypeFromCode,
   dtypeFromProto,
   dtypeToProto,
+  formatPyDType,
   isBigInt,
   isComplex,
   isDType,

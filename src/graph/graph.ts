@@ -144,14 +144,15 @@ export class Graph {
     }
   }
 
-  /** Op by name. @throws VarscopeError NOT_FOUND - as TensorFlow says it */
+  /** Op by name. @throws VarscopeError NOT_FOUND, or INVALID_ARGUMENT for a tensor's name - as TensorFlow says it */
   operation(name: string): Operation {
     const op = this.byName.get(name);
     if (op !== undefined) return op;
-    const hint = /:\d+$/.test(name)
-      ? `The name '${name}' refers to a Tensor, not an Operation.`
-      : `The name '${name}' refers to an Operation not in the graph.`;
-    throw new VarscopeError("NOT_FOUND", hint);
+    if (/:\d+$/.test(name)) {
+      const what = `Name '${name}' appears to refer to a Tensor, not a Operation.`;
+      throw new VarscopeError("INVALID_ARGUMENT", what);
+    }
+    throw new VarscopeError("NOT_FOUND", `The name '${name}' refers to an Operation not in the graph.`);
   }
 
   findOperation(name: string): Operation | undefined {

@@ -32,9 +32,10 @@ export class Namer {
   /** The name of a new op: `name/` is taken exactly, anything else is made unique in the current scope. */
   opName(name: string): string {
     if (!OP_NAME.test(this.scope === "" ? name : `${this.scope}/${name}`) || name === "") {
-      throw new VarscopeError("INVALID_ARGUMENT", `'${name}' is not a valid node name`, {
-        hint: "names have letters, digits and _.\\/>- and begin with a letter, a digit or a dot",
-      });
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `\`${name}\` is not a valid node name. Accepted names conform to Regex /${OP_NAME.source}/`,
+      );
     }
     if (!name.endsWith("/")) return this.unique(name);
     const exact = name.slice(0, -1);
@@ -66,7 +67,11 @@ export class Namer {
     if (name === null || name === "") return "";
     const pattern = this.scope === "" ? OP_NAME : SCOPE_NAME;
     if (!pattern.test(name)) {
-      throw new VarscopeError("INVALID_ARGUMENT", `'${name}' is not a valid scope name`);
+      const kind = this.scope === "" ? "root scope" : "scope";
+      throw new VarscopeError(
+        "INVALID_ARGUMENT",
+        `'${name}' is not a valid ${kind} name. A ${kind} name has to match the following pattern: ${pattern.source}`,
+      );
     }
     return name.endsWith("/") ? name.slice(0, -1) : this.unique(name);
   }

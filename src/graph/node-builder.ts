@@ -169,7 +169,7 @@ function checkSameGraph(graph: Graph, x: Output, first: Output, at: string): voi
   if (x.graph === graph) return;
   throw new VarscopeError(
     "INVALID_ARGUMENT",
-    `Tensor ${x.name} must be from the same graph as ${first.name}`,
+    `Tensor ${x.name} must be from the same graph as Tensor ${first.name}`,
     { at },
   );
 }

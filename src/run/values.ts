@@ -1,6 +1,7 @@
 /** @file What callers may fetch and feed, and what they get: nested structures, names, tensors. Start at `resolveFetches`. */
 
 import {
+  type ErrorCode,
   formatPyShape,
   isCompatible,
   isVarscopeError,
@@ -22,6 +23,8 @@ import {
 /** Anything with a symbolic value, as a Variable. */
 export interface HasValue {
   value(): Output;
+  /** its read that is fetched, if it has one */
+  readonly snapshot?: Output;
 }
 
 /** An output (or its name `x:0`), an op (or its name; gives null), a variable, slices, or arrays and objects of these. */
@@ -61,18 +64,27 @@ export function resolveFetches(graph: Graph, fetches: unknown): ResolvedFetches 
   const outputs: Output[] = [];
   const ops: Operation[] = [];
   const output = (x: Output): ((v: readonly Tensor[]) => unknown) => {
-    if (x.graph !== graph) throw notInGraph(x.name);
+    if (x.graph !== graph) throw notFetchable(x.name, notInGraph(x.name));
     const at = outputs.push(x) - 1;
     return (v) => v[at];
+  };
+  const named = (name: string): ((v: readonly Tensor[]) => unknown) => {
+    try {
+      return /:\d+$/.test(name) ? output(graph.output(name)) : resolve(graph.operation(name));
+    } catch (e) {
+      if (!isVarscopeError(e)) throw e;
+      throw notFetchable(name, `"${e.what}"`, e.code);
+    }
   };
   const resolve = (f: unknown): ((v: readonly Tensor[]) => unknown) => {
     if (f instanceof Output) return output(f);
     if (f instanceof Operation) {
-      if (f.graph !== graph) throw notInGraph(f.name);
+      if (f.graph !== graph)
+        throw notFetchable(f.name, `Operation ${f.name} is not an element of this graph.`);
       ops.push(f);
       return () => null;
     }
-    if (typeof f === "string") return /:\d+$/.test(f) ? output(graph.output(f)) : resolve(graph.operation(f));
+    if (typeof f === "string") return named(f);
     if (isIndexedSlices(f)) {
       return resolve({
         values: f.values,
@@ -84,16 +96,10 @@ export function resolveFetches(graph: Graph, fetches: unknown): ResolvedFetches 
       const parts = f.map(resolve);
       return (v) => parts.map((p) => p(v));
     }
-    if (typeof f === "object" && f !== null && typeof (f as HasValue).value === "function")
-      return output((f as HasValue).value());
-    if (typeof f !== "object" || f === null) {
-      throw new VarscopeError(
-        "INVALID_ARGUMENT",
-        `Fetch argument ${String(f)} cannot be interpreted as a Tensor or an Operation.`,
-        {
-          hint: "give an Output, an Operation, a name, or an array or object of these",
-        },
-      );
+    if (typeof f !== "object" || f === null) throw ofNoKind(f);
+    if (typeof (f as HasValue).value === "function") {
+      // a read that the graph has already: fetching must not grow it
+      return output((f as HasValue).snapshot ?? (f as HasValue).value());
     }
     const parts = Object.entries(f).map(([k, x]) => [k, resolve(x)] as const);
     return (v) => Object.fromEntries(parts.map(([k, p]) => [k, p(v)]));
@@ -102,20 +108,47 @@ export function resolveFetches(graph: Graph, fetches: unknown): ResolvedFetches 
   return { outputs, ops, rebuild };
 }
 
-const notInGraph = (name: string): VarscopeError =>
-  new VarscopeError("INVALID_ARGUMENT", `Tensor ${name} is not an element of this graph.`);
+function ofNoKind(f: unknown): VarscopeError {
+  if (f === null || f === undefined) {
+    const what = 'Argument `fetch` = None has invalid type "NoneType". Cannot be None';
+    return new VarscopeError("INVALID_ARGUMENT", what);
+  }
+  return new VarscopeError(
+    "INVALID_ARGUMENT",
+    `Argument \`fetch\` = ${String(f)} has invalid type "${typeof f}" must be a string or Tensor. (Can not convert a ${typeof f} into a Tensor or Operation.)`,
+    { hint: "give an Output, an Operation, a name, or an array or object of these" },
+  );
+}
+
+const notInGraph = (name: string): string => `Tensor ${name} is not an element of this graph.`;
+
+const notFetchable = (name: string, why: string, code: ErrorCode = "INVALID_ARGUMENT"): VarscopeError =>
+  new VarscopeError(code, `Argument \`fetch\` = ${name} cannot be interpreted as a Tensor. (${why})`);
 
 /** @throws VarscopeError INVALID_ARGUMENT - a value of another shape or dtype, or a symbolic one */
 export function resolveFeeds(graph: Graph, feeds: Feeds): Map<Output, Tensor> {
   const entries = feeds instanceof Map ? feeds.entries() : Object.entries(feeds as Record<string, FeedValue>);
   const out = new Map<Output, Tensor>();
   for (const [key, value] of entries) {
-    const output =
-      typeof key === "string" ? graph.output(key.includes(":") ? key : `${key}:0`) : (key as Output);
-    if (output.graph !== graph) throw notInGraph(output.name);
+    const output = fedOutput(graph, key as Output | string);
     out.set(output, feedTensor(output, value));
   }
   return out;
+}
+
+function fedOutput(graph: Graph, key: Output | string): Output {
+  const because = (why: string, code: ErrorCode): VarscopeError =>
+    new VarscopeError(code, `Cannot interpret feed_dict key as Tensor: ${why}`);
+  if (typeof key !== "string") {
+    if (key.graph !== graph) throw because(notInGraph(key.name), "INVALID_ARGUMENT");
+    return key;
+  }
+  try {
+    return graph.output(key.includes(":") ? key : `${key}:0`);
+  } catch (e) {
+    if (!isVarscopeError(e)) throw e;
+    throw because(e.what, e.code);
+  }
 }
 
 function feedTensor(output: Output, value: FeedValue): Tensor {

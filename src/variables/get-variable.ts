@@ -8,6 +8,7 @@
 import {
   type DType,
   defined,
+  formatPyDType,
   formatPyShape,
   isCompatible,
   isFloat,
@@ -95,14 +96,11 @@ function checkInitialType(graph: Graph, { dtype, initializer }: GetterOptions, a
   if (given !== dtype) {
     throw invalid(
       at,
-      `Initializer type '${pyType(given)}' and explicit dtype '${pyType(dtype)}' don't match.`,
+      `Initializer type '${formatPyDType(given)}' and explicit dtype '${formatPyDType(dtype)}' don't match.`,
     );
   }
   if (!(initializer instanceof Output)) graph.constant(toTensor(initializer as never, dtype));
 }
-
-/** A dtype as Python shows it. */
-const pyType = (dtype: DType): string => `<dtype: '${dtype}'>`;
 
 const invalid = (at: string, what: string): VarscopeError =>
   new VarscopeError("INVALID_ARGUMENT", what, { at });
@@ -230,7 +228,7 @@ function initialFor(
 function defaultInitializer(name: string, dtype: DType): Initializer {
   if (isFloat(dtype)) return glorotUniformInitializer();
   if (/^(u?int|bool|string)/.test(dtype)) return zerosInitializer();
-  throw invalid(name, `An initializer for variable ${name} of ${pyType(dtype)} is required`);
+  throw invalid(name, `An initializer for variable ${name} of ${formatPyDType(dtype)} is required`);
 }
 
 /** A variable in parts, each by the name `<name>/part_<i>`. */

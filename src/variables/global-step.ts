@@ -1,6 +1,6 @@
 /** @file The global step: one int64 scalar variable a graph. @see TensorFlow python/training/training_util.py */
 
-import { isInteger, VarscopeError } from "../base/index.ts";
+import { formatPyDType, formatPyShape, isInteger, VarscopeError } from "../base/index.ts";
 import type { Graph } from "../graph/index.ts";
 import { GraphKeys, globalVariables } from "./collections.ts";
 import { getVariable } from "./get-variable.ts";
@@ -21,13 +21,13 @@ export function getGlobalStep(graph: Graph): Variable | null {
   if (step !== null && !isInteger(step.dtype)) {
     throw new VarscopeError(
       "INVALID_ARGUMENT",
-      `Existing "global_step" does not have integer type: ${step.dtype}`,
+      `Existing "global_step" does not have integer type: ${formatPyDType(step.dtype, !step.isResource)}`,
     );
   }
   if (step !== null && step.shape !== null && step.shape.length > 0) {
     throw new VarscopeError(
       "INVALID_ARGUMENT",
-      `Existing "global_step" is not scalar: (${step.shape.join(", ")})`,
+      `Existing "global_step" is not scalar: ${formatPyShape(step.shape)}`,
     );
   }
   return step;
