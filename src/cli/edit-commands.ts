@@ -147,7 +147,58 @@ Examples:
     );
 }
 
-function layoutOf(text: string): "keras2" | "keras3" {
-  if (text === "keras2" || text === "keras3") return text;
-  throw new InvalidArgumentError("keras2 or keras3 is wanted.");
+/** `varscope recalibrate GRAPH`. */
+export function addRecalibrate(program: Command, streams: Streams, _outcome: Outcome): void {
+  program
+    .command("recalibrate")
+    .description(
+      "Statistics of batch normalization, estimated exactly over data: how far the stored ones are off, and a copy with the new ones.",
+    )
+    .argument("<graph>", "MetaGraph, GraphDef or SavedModel, for training or for inference")
+    .option("--checkpoint <path>", "values of the variables: any container; by default the graph's own")
+    .requiredOption(
+      "--feed <name=value>",
+      "@file.npy, whose first axis is cut into batches, or JSON; repeatable",
+      repeated,
+    )
+    .option("--signature <name>", "names of feeds are this signature's inputs")
+    .option("--batch <n>", "rows of a batch: 32", positive)
+    .option(
+      "--passes <one|per-layer>",
+      "layers see batch statistics (one), or the new ones before them",
+      passesOf,
+    )
+    .option("--layers <regex>", "only layers whose name matches", pattern)
+    .option(
+      "--convention <which>",
+      "variance with n - 1 (sample), with n (population), or as-written",
+      conventionOf,
+    )
+    .option("-o, --output <path>", "the new container; without it nothing is written")
+    .option("--format <format>", `instead of what the output's name says: ${FORMATS}`)
+    .option("--force", "overwrite existing files")
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+shift: distance of the means in units of the layer's output (root mean square over channels); ratio: how much wider or narrower the data are.
+
+Example:
+  varscope recalibrate model.meta --checkpoint averaged --feed x=@images.npy --feed training=false -o calibrated`,
+    )
+    .action(async (graph: string, options) =>
+      (await import("./recalibrate.ts")).recalibrateCommand(graph, options, streams),
+    );
 }
+
+/** One of some words. */
+const oneOf =
+  <const W extends string>(...words: W[]) =>
+  (text: string): W => {
+    const found = words.find((w) => w === text);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`${words.slice(0, -1).join(", ")} or ${words.at(-1)} is wanted.`);
+  };
+const passesOf = oneOf("one", "per-layer");
+const conventionOf = oneOf("as-written", "sample", "population");
+const layoutOf = oneOf("keras2", "keras3");

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
 import { isVarscopeError, VarscopeError } from "../base/index.ts";
 import { names, type Outcome, pattern, positive, repeated } from "./arguments.ts";
-import { addAverage, addConvert, addDiff, addEdit } from "./edit-commands.ts";
+import { addAverage, addConvert, addDiff, addEdit, addRecalibrate } from "./edit-commands.ts";
 import type { Streams } from "./terminal.ts";
 
 /** 0: done; 1: the work failed, or a check found something; 2: wrong usage. */
@@ -66,7 +66,7 @@ Examples:
 Exit codes: 0 done, 1 the work failed or a check found something, 2 wrong usage.`,
     );
   for (const add of [addInspect, addPrint, addFreeze, addRun, addUi]) add(program, streams);
-  for (const add of [addDoctor, addDiff, addEdit, addAverage, addConvert, addRepair])
+  for (const add of [addDoctor, addDiff, addEdit, addAverage, addRecalibrate, addConvert, addRepair])
     add(program, streams, outcome);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({

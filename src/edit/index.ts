@@ -43,6 +43,16 @@ export {
 } from "./graph/freeze.ts";
 export { type Inspection, type InspectOptions, inspect, type VariableFacts } from "./inspect.ts";
 export { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
+export {
+  type FeedData,
+  type Gap,
+  planRecalibration,
+  type RecalibratedNorm,
+  type RecalibrateOptions,
+  type Recalibration,
+  type RecalibrationPlan,
+  recalibrate,
+} from "./recalibrate/index.ts";
 export { type Repair, type RepairOptions, salvageCheckpoint } from "./repair.ts";
 export { type Stats, statsOf, streamStats } from "./stats.ts";
 export { formatOfName, type WritableFormat, type WriteModelOptions, writeModel } from "./write-model.ts";

@@ -2,6 +2,7 @@
 
 export type { FeedData } from "./batches.ts";
 export type { Gap } from "./gap.ts";
+export { planRecalibration, type RecalibrationPlan } from "./plan.ts";
 export {
   type RecalibratedNorm,
   type RecalibrateOptions,
