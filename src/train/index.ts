@@ -1,5 +1,10 @@
 /** @file Training: optimizers, schedules, clipping, savers. Start at optimizer.ts. */
 
+export {
+  type ExportMetaGraphOptions,
+  exportMetaGraph,
+  type ImportMetaGraphOptions,
+} from "../formats/meta-graph/index.ts";
 export { type AdamOptions, adamOptimizer } from "./adam.ts";
 export {
   type Averages,
@@ -21,6 +26,51 @@ export {
   replicaDeviceSetter,
 } from "./device-setter.ts";
 export { type RemoveOptions, removeCheckpoint } from "./kept.ts";
+export {
+  type ImportedMetaGraph,
+  importMetaGraph,
+  loadMetaGraph,
+  type SaveMetaGraphOptions,
+  saveMetaGraph,
+} from "./meta-graph.ts";
+export {
+  type CheckpointSaverHookOptions,
+  type CheckpointSaverListener,
+  checkpointSaverHook,
+  type FinalOpsHook,
+  feedFnHook,
+  finalizeScaffold,
+  finalOpsHook,
+  type GlobalStepWaiterHookOptions,
+  globalStepRead,
+  globalStepWaiterHook,
+  type HookOptions,
+  isNanLossError,
+  type LoggedTensors,
+  type LoggingTensorHookOptions,
+  loggingTensorHook,
+  MonitoredSession,
+  type MonitoredSessionOptions,
+  type MonitoredTrainingOptions,
+  monitoredSession,
+  monitoredTrainingSession,
+  type NanTensorHookOptions,
+  nanTensorHook,
+  type Scaffold,
+  type ScaffoldOptions,
+  type SessionCreator,
+  type SessionRunArgs,
+  type SessionRunContext,
+  type SessionRunHook,
+  type SessionRunValues,
+  type StepCounterHookOptions,
+  type StopAtStepHookOptions,
+  type SummarySaverHookOptions,
+  stepCounterHook,
+  stopAtStepHook,
+  summarySaverHook,
+  withMonitoredTrainingSession,
+} from "./monitored/index.ts";
 export type {
   ApplyGradientsOptions,
   ComputeGradientsOptions,
