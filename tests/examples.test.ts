@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { main as anyContainer } from "../examples/any-container.ts";
+import { main as averages } from "../examples/averages.ts";
 import { main as batchNorm } from "../examples/batch-norm.ts";
 import { main as cluster } from "../examples/cluster/main.ts";
 import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
@@ -55,6 +56,14 @@ test("batch-norm: forgotten updates leave 0 and 1, and are warned of; the cure m
   expect(updated.movingMean).toBeCloseTo(3 * (1 - left), 4);
   expect(updated.movingVariance).toBeCloseTo(left + (14 / 3) * (1 - left), 4);
   expect(updated.warnings).toEqual([]);
+});
+
+test("averages: the moving average, and the recalibrated mean of weights, do better than the last weights", async () => {
+  const lines: string[] = [];
+  const { last, ema, recalibrated } = await averages((line) => lines.push(line));
+  expect(ema).toBeLessThan(last!);
+  expect(recalibrated).toBeLessThan(last!);
+  expect(lines.filter((line) => /was off by/.test(line))).toHaveLength(3);
 });
 
 test("share-variables: two calls, one set of variables", async () => {

@@ -5,6 +5,7 @@ export {
   exportMetaGraph,
   type ImportMetaGraphOptions,
 } from "../formats/meta-graph/index.ts";
+export { ExponentialMovingAverage, type ExponentialMovingAverageOptions } from "../variables/index.ts";
 export { type AdamOptions, adamOptimizer } from "./adam.ts";
 export {
   type Averages,
