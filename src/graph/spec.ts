@@ -116,7 +116,7 @@ function foldInputs(op: Operation, specs: SpecOf): Tensor[] | null {
   const values: Tensor[] = [];
   for (const input of op.inputs) {
     const spec = specs(input);
-    if (op.def!.shapeOnly === true && isStatic(spec.shape)) {
+    if (op.def!.shapeOnly === true && isStatic(spec.shape) && spec.dtype !== "variant") {
       values.push({ dtype: spec.dtype, shape: spec.shape, data: [] });
       continue;
     }

@@ -1,11 +1,19 @@
 /** @file Sums, differences, products, powers, extremes of two tensors, which broadcast. Quotients and remainders are in division.ts. */
 
-import { formatShape, mergeShapes, sameShape, type Tensor, VarscopeError } from "../base/index.ts";
+import {
+  dtypeCppName,
+  formatShape,
+  mergeShapes,
+  sameShape,
+  type Tensor,
+  VarscopeError,
+} from "../base/index.ts";
 import {
   attr,
   defineOp,
   type Grad,
   type Graph,
+  type HandleSpec,
   type Input,
   isIndexedSlices,
   type Operation,
@@ -14,6 +22,8 @@ import {
 import { cadd, cmul, cpow, csub } from "./kernels/complex.ts";
 import { joinStrings, mapBinary } from "./kernels/elementwise.ts";
 import { floatPower, intPower, longMax, longMin, longPower } from "./kernels/integer.ts";
+import { addVariants } from "./kernels/variant.ts";
+import { agreed } from "./list-facts.ts";
 import {
   after,
   allSameShape,
@@ -212,13 +222,32 @@ export const AddN = defineOp("AddN", {
     N: attr.int({ min: 1 }),
     T: attr.type(...FLOATS, ...INTS, ...UINTS, ...COMPLEX, ...QUANTIZED, "variant"),
   },
-  infer: ({ inputs }) => [{ shape: inputs.map((x) => x.shape).reduce((a, b) => mergeShapes(a, b)) }],
+  infer: ({ inputs }) => [
+    {
+      shape: inputs.map((x) => x.shape).reduce((a, b) => mergeShapes(a, b)),
+      handle: inputs.map((x) => x.handle).reduce(sharedHandle),
+    },
+  ],
   grad: (_, op, [dy]) => op.inputs.map(() => dy!),
   gradTakesSlices: true,
   lower: (onnx, { inputs }) => [onnx.sum(inputs)],
   lowers: ort.numbers,
-  host: ({ inputs }) => [inputs.reduce((a, b) => mapBinary(a, sameShaped(a, b), SUM))],
+  host: ({ inputs }) => [inputs.reduce(sumOf)],
 });
+
+/** What is known of the elements of lists that are added. */
+function sharedHandle(a: HandleSpec | null, b: HandleSpec | null): HandleSpec | null {
+  if (a === null || b === null) return a ?? b;
+  if (a.dtype === b.dtype) return { dtype: a.dtype, shape: agreed(a.shape, b.shape) };
+  const names = [dtypeCppName(a.dtype), dtypeCppName(b.dtype)];
+  throw new VarscopeError(
+    "INVALID_ARGUMENT",
+    `shapes_and_types[0][0].dtype() == ${names[0]} != shapes_and_types[0][0].dtype == ${names[1]}`,
+  );
+}
+
+const sumOf = (a: Tensor, b: Tensor): Tensor =>
+  a.dtype === "variant" ? addVariants(a, sameShaped(a, b), sumOf) : mapBinary(a, sameShaped(a, b), SUM);
 
 function sameShaped(a: Tensor, b: Tensor): Tensor {
   if (sameShape(a.shape, b.shape)) return b;

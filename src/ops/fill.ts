@@ -13,6 +13,7 @@ import {
 } from "../graph/index.ts";
 import { castTensor } from "./kernels/cast.ts";
 import { filled } from "./kernels/pick.ts";
+import { zerosLike as zerosLikeTensor } from "./kernels/variant.ts";
 import { movable, outShape } from "./onnx-facts.ts";
 import * as pieces from "./pieces.ts";
 
@@ -87,12 +88,12 @@ export const ZerosLike = defineOp("ZerosLike", {
   inputs: { x: "T" },
   outputs: { y: "T" },
   attrs: { T: attr.type() },
-  infer: ({ x }) => [{ shape: x.shape }],
+  infer: ({ x }) => [{ shape: x.shape, handle: x.dtype === "variant" ? x.handle : null }],
   shapeOnly: true,
   grad: () => [null],
   lower: (onnx, { x }, { T }) => [constantOfShape(onnx, x, 0, T)],
   lowers: ({ T }) => movable(T),
-  host: ({ x }) => [zeros(x.dtype, x.shape)],
+  host: ({ x }) => [zerosLikeTensor(x)],
 });
 
 const ONES_TYPES = [

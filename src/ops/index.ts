@@ -34,6 +34,7 @@ import * as loss from "./loss.ts";
 import * as lrn from "./lrn.ts";
 import * as matmul from "./matmul.ts";
 import * as norm from "./norm.ts";
+import * as optional from "./optional.ts";
 import * as pad from "./pad.ts";
 import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
@@ -57,6 +58,8 @@ import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
 import * as summary from "./summary.ts";
 import * as text from "./text.ts";
+import * as tensorList from "./tensor-list.ts";
+import * as tensorListBulk from "./tensor-list-bulk.ts";
 import * as training from "./training.ts";
 import * as trainingRef from "./training-ref.ts";
 import * as trigonometry from "./trigonometry.ts";
@@ -94,6 +97,7 @@ export const CORE_OPS = registry(
   lrn,
   matmul,
   norm,
+  optional,
   pad,
   pool,
   poolVariants,
@@ -117,6 +121,8 @@ export const CORE_OPS = registry(
   strided,
   summary,
   text,
+  tensorList,
+  tensorListBulk,
   training,
   trainingRef,
   trigonometry,

@@ -22,7 +22,7 @@ export function foldStep(op: Operation, inputs: readonly (Slot | null)[]): reado
   const values: Tensor[] = [];
   for (const slot of inputs) {
     const { spec } = slot!;
-    if (def.shapeOnly === true && isStatic(spec.shape))
+    if (def.shapeOnly === true && isStatic(spec.shape) && spec.dtype !== "variant")
       values.push({ dtype: spec.dtype, shape: spec.shape, data: [] });
     else if (spec.value !== null && slot!.source !== "feed" && spec.value.data.length <= MAX_FOLDED_ELEMENTS)
       values.push(spec.value);

@@ -1,13 +1,16 @@
 /** @file A case as a graph of ours, with the names that tools/goldens/ops.py gives. Start at `buildCase`. */
 
-import { type DType, sizeOf, type Tensor } from "../../src/base/index.ts";
+import { type DType, type Nested, sizeOf, type Tensor } from "../../src/base/index.ts";
 import { type Attrs, Graph, type Input, type Operation, type Output } from "../../src/graph/index.ts";
 import { CORE_OPS } from "../../src/ops/index.ts";
 import {
   type CaseGolden,
   flatten,
   type InputCase,
+  type MadeCase,
+  type Many,
   type OpCase,
+  type OperandCase,
   readAttrs,
   readTensor,
   regroup,
@@ -15,8 +18,9 @@ import {
 
 export interface CaseInput {
   readonly output: Output;
+  /** of what another op makes: none */
   readonly value: Tensor;
-  readonly kind: "feed" | "const" | "variable";
+  readonly kind: "feed" | "const" | "variable" | "made";
 }
 
 export interface CaseGraph {
@@ -28,6 +32,8 @@ export interface CaseGraph {
   readonly init: readonly Operation[];
   /** the variable behind flat input i */
   readonly reads: ReadonlyMap<number, Output>;
+  /** plain outputs of the ops that read the case's op */
+  readonly then: readonly Output[];
 }
 
 /** Changes of a case: other values for its inputs, another dtype for its attributes. */
@@ -53,11 +59,15 @@ export function buildCase(
 ): CaseGraph {
   const graph = new Graph(CORE_OPS);
   const specs = flatten<InputCase>(test.inputs ?? []);
-  const values = options.inputs ?? flatten(golden.inputs).map(readTensor);
+  const values = options.inputs ?? flatten(golden.inputs).map((t) => (t === null ? NONE : readTensor(t)));
   const init: Operation[] = [];
   const reads = new Map<number, Output>();
-  const inputs = specs.map((spec, i): CaseInput => {
+  const inputs: CaseInput[] = [];
+  const operands = { flat: inputs, result: null };
+  const build = (spec: InputCase, i: number): CaseInput => {
     const value = values[i]!;
+    if (spec.made !== undefined || spec.of !== undefined)
+      return { output: operand(graph, spec as OperandCase, `in_${i}`, operands), value, kind: "made" };
     if (spec.resource !== undefined)
       return { output: resource(graph, spec, value, i, init, reads), value, kind: "variable" };
     if (spec.ref === true)
@@ -67,10 +77,44 @@ export function buildCase(
     const shape = test.shapes === undefined ? value.shape : test.shapes[i]!;
     const attrs = { dtype: value.dtype, shape: { dims: shape } };
     return { output: graph.add("Placeholder", [], { name: `in_${i}`, attrs }), value, kind: "feed" };
-  });
+  };
+  for (const [i, spec] of specs.entries()) inputs.push(build(spec, i));
   const args = regroup(test.inputs ?? [], inputs.map((x) => x.output).values()) as Input[];
   const op = graph.addOp(type, args, { name: "op", attrs: options.attrs ?? caseAttrs(test, golden) });
-  return { graph, op, inputs, init, reads };
+  const then = (test.then ?? []).flatMap((spec, i) =>
+    plainOutputs(make(graph, spec, `then_${i}`, { flat: inputs, result: op })),
+  );
+  return { graph, op, inputs, init, reads, then };
+}
+
+const NONE: Tensor = { dtype: "invalid", shape: [0], data: [] };
+
+/** Outputs that have a value outside a run. */
+export const plainOutputs = (op: Operation): Output[] =>
+  op.outputs.filter((x) => x.dtype !== "resource" && x.dtype !== "variant");
+
+interface Operands {
+  readonly flat: readonly CaseInput[];
+  readonly result: Operation | null;
+}
+
+function operand(graph: Graph, spec: OperandCase, name: string, operands: Operands): Output {
+  if ("of" in spec) return operands.flat[spec.of]!.output.op.output(spec.output ?? 0);
+  if ("out" in spec) return operands.result!.output(spec.out);
+  if ("made" in spec) return make(graph, spec, name, operands).output(spec.output ?? 0);
+  const { dtype, shape } = spec;
+  return graph.constant(spec.values as Nested, { name, dtype, ...(shape === undefined ? {} : { shape }) });
+}
+
+function make(graph: Graph, spec: MadeCase, name: string, operands: Operands): Operation {
+  const args = (spec.inputs ?? []).map((given, i): Input => {
+    const item = (x: Many<OperandCase>, n: string): Input =>
+      Array.isArray(x)
+        ? x.map((y, k) => item(y, `${n}_${k}`))
+        : operand(graph, x as OperandCase, n, operands);
+    return item(given, `${name}_${i}`);
+  });
+  return graph.addOp(spec.made, args, { name, attrs: readAttrs(spec.attrs ?? {}) });
 }
 
 function resource(

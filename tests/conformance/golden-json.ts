@@ -19,8 +19,25 @@ export interface TensorJson {
   readonly values: readonly unknown[];
 }
 
+/** An op that makes an input or reads an output; its operands are Consts unless they say otherwise. */
+export interface MadeCase {
+  readonly made: string;
+  readonly inputs?: readonly Many<OperandCase>[];
+  readonly attrs?: Readonly<Record<string, unknown>>;
+  readonly output?: number;
+}
+
+/** An operand of such an op: made by another, an output of the node behind flat input `of`, output `out` of the case's op, or a Const. */
+export type OperandCase =
+  | MadeCase
+  | { readonly of: number; readonly output?: number }
+  | { readonly out: number }
+  | { readonly dtype: DType; readonly values: unknown; readonly shape?: readonly number[] };
+
 /** An input as a case states it: nested `values`, or `fill` and the rest. */
 export interface InputCase {
+  readonly made?: string;
+  readonly of?: number;
   readonly dtype: DType;
   /** the input is a resource variable; "empty": one without a value */
   readonly resource?: true | "empty";
@@ -38,6 +55,7 @@ export interface OpCase {
   readonly inputs?: readonly Many<InputCase>[];
   readonly attrs?: Readonly<Record<string, unknown>>;
   readonly const?: readonly number[];
+  readonly then?: readonly MadeCase[];
   readonly shapes?: readonly (Shape | null)[];
   readonly smooth?: boolean;
   readonly wasm?: false;
@@ -55,10 +73,13 @@ export type GradJson = TensorJson | { readonly values: TensorJson; readonly indi
 /** What TensorFlow made of a case. */
 export interface CaseGolden {
   readonly claim: string;
-  readonly inputs: readonly Many<TensorJson>[];
+  /** null: another op makes it */
+  readonly inputs: readonly Many<TensorJson | null>[];
   readonly node: NodeJson;
   readonly shapes: readonly (Shape | null)[];
   readonly outputs?: readonly (TensorJson | null)[];
+  /** outputs of the ops that read the case's op */
+  readonly then?: readonly TensorJson[];
   /** variables after the run, by flat input */
   readonly after?: Readonly<Record<string, TensorJson>>;
   readonly noGradient?: true;

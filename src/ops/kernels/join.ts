@@ -1,8 +1,22 @@
 /** @file Joining tensors along an axis and cutting them apart. Start at `concatTensors`. */
 
-import { isComplex, sizeOf, type Tensor, VarscopeError, zeros } from "../../base/index.ts";
+import {
+  type DType,
+  isComplex,
+  sizeOf,
+  type Tensor,
+  type TensorData,
+  VarscopeError,
+  zeros,
+} from "../../base/index.ts";
 
 type Numbers = Float64Array;
+
+/** Where a result goes; handles have no zeros. */
+const room = (dtype: DType, shape: readonly number[]): Tensor =>
+  dtype === "variant" || dtype === "resource"
+    ? { dtype, shape, data: new Array(sizeOf(shape)) as TensorData }
+    : zeros(dtype, shape);
 
 /** Copies `count` elements; strings one by one, numbers as a block. */
 function copyBlock(from: Tensor, at: number, to: Tensor, target: number, count: number): void {
@@ -33,7 +47,7 @@ export function concatTensors(tensors: readonly Tensor[], axis: number): Tensor 
     }
   });
   const total = tensors.reduce((n, t) => n + t.shape[axis]!, 0);
-  const out = zeros(
+  const out = room(
     first.dtype,
     first.shape.map((d, i) => (i === axis ? total : d)),
   );
@@ -55,7 +69,7 @@ export function splitTensor(t: Tensor, sizes: readonly number[], axis: number): 
   const row = t.shape[axis]! * inner;
   let start = 0;
   return sizes.map((size) => {
-    const out = zeros(
+    const out = room(
       t.dtype,
       t.shape.map((d, i) => (i === axis ? size : d)),
     );
