@@ -12,7 +12,14 @@ import type { Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
 import type { Analysis } from "./steps.ts";
 import { forgottenUpdates } from "./update-ops.ts";
-import { type Feeds, type Fetchable, type Fetched, resolveFeeds, resolveFetches } from "./values.ts";
+import {
+  type Feeds,
+  type Fetchable,
+  type Fetched,
+  needRunnable,
+  resolveFeeds,
+  resolveFetches,
+} from "./values.ts";
 
 /** What concerns a cluster counts where there is a target. */
 export interface SessionOptions extends ClusterOptions {
@@ -110,13 +117,7 @@ export class Session {
   }
 
   private async runNow(fetches: Fetchable, options: RunOptions): Promise<unknown> {
-    if (this.closed) throw new VarscopeError("FAILED_PRECONDITION", "Attempted to use a closed Session.");
-    if (this.graph.operations.length === 0) {
-      throw new VarscopeError(
-        "FAILED_PRECONDITION",
-        "The Session graph is empty. Add operations to the graph before calling run().",
-      );
-    }
+    needRunnable(this.graph, this.closed);
     this.runtime ??= this.options.runtime ?? (await loadRuntime());
     const resolved = resolveFetches(this.graph, fetches);
     const targets = resolveFetches(this.graph, options.targets ?? []);

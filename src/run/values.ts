@@ -59,6 +59,16 @@ export interface ResolvedFetches {
   rebuild(values: readonly Tensor[]): unknown;
 }
 
+/** @throws VarscopeError FAILED_PRECONDITION - the session is closed, or the graph has no ops */
+export function needRunnable(graph: Graph, isClosed: boolean): void {
+  if (isClosed) throw new VarscopeError("FAILED_PRECONDITION", "Attempted to use a closed Session.");
+  if (graph.operations.length > 0) return;
+  throw new VarscopeError(
+    "FAILED_PRECONDITION",
+    "The Session graph is empty. Add operations to the graph before calling run().",
+  );
+}
+
 /** @throws VarscopeError INVALID_ARGUMENT or NOT_FOUND - not a fetchable thing, or not of this graph */
 export function resolveFetches(graph: Graph, fetches: unknown): ResolvedFetches {
   const outputs: Output[] = [];

@@ -38,21 +38,22 @@ const CODES: readonly ErrorCode[] = [
   "PERMISSION_DENIED", // UNAUTHENTICATED
 ];
 
-const HINTS: Partial<Record<ErrorCode, string>> = {
-  UNAVAILABLE: "see that the server runs and that host and port are its own",
-  ABORTED: "make a new session; where the server was started anew, restore its variables from a checkpoint",
-};
-
 /** A status that a server gave: its sentence without its log, and the node that the sentence names. */
 export function statusError(code: number, text: string, where: string): VarscopeError {
   const name = CODES[code] ?? "UNKNOWN";
-  const message = text.replace(/\s*\nRecent warning and error logs:[\s\S]*$/, "");
-  const node = /\{\{node ([^}]+)\}\}/.exec(message)?.[1];
-  const hint = HINTS[name];
-  return new VarscopeError(name, message, {
-    at: node ?? where,
+  const what = text.replace(/\s*\nRecent warning and error logs:[\s\S]*$/, "");
+  const hint = hintFor(name, what);
+  return new VarscopeError(name, what, {
+    at: /\{\{node ([^}]+)\}\}/.exec(what)?.[1] ?? where,
     ...(hint === undefined ? {} : { hint }),
   });
+}
+
+function hintFor(code: ErrorCode, what: string): string | undefined {
+  if (code === "UNAVAILABLE") return "see that the server runs and that host and port are its own";
+  if (code === "ABORTED" && /session/i.test(what))
+    return "make a new session; if the server was started anew, restore the variables from a checkpoint";
+  return undefined;
 }
 
 /** Why a signal fired: its time was over, or somebody stopped the run. */

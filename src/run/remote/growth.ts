@@ -38,8 +38,11 @@ export class GraphGrowth {
     const ops = operations.slice(this.wiring.length);
     const functions = [...graph.functions].filter(([name]) => !this.functions.has(name));
     const gradients = functionGradients.slice(this.gradients);
-    if (ops.length + functions.length + gradients.length === 0) return null;
     const { version } = graph;
+    if (ops.length + functions.length + gradients.length === 0) {
+      this.version = version;
+      return null;
+    }
     const def = create(GraphDefSchema, {
       node: ops.map(toNodeDef),
       versions: { ...graph.versions, badConsumers: [...graph.versions.badConsumers] },

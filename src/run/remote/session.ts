@@ -27,8 +27,15 @@ import {
   RunStepResponseSchema,
 } from "../../proto/master.gen.ts";
 import type { RunOptions } from "../session.ts";
-import { type Feeds, type Fetchable, type Fetched, resolveFeeds, resolveFetches } from "../values.ts";
-import { statusError } from "./channel.ts";
+import {
+  type Feeds,
+  type Fetchable,
+  type Fetched,
+  needRunnable,
+  resolveFeeds,
+  resolveFetches,
+} from "../values.ts";
+import { abortError, statusError } from "./channel.ts";
 import { type ClusterOptions, configOf } from "./config.ts";
 import { GraphGrowth } from "./growth.ts";
 import { Master } from "./master.ts";
@@ -72,7 +79,8 @@ export class RemoteSession {
   private opened: Opened | null = null;
   /** creating and extending, one after the other */
   private queue: Promise<unknown> = Promise.resolve();
-  private closed = false;
+  /** fires with the end of the session */
+  private readonly end = new AbortController();
 
   constructor(graph: Graph, target: string, options: ClusterOptions = {}) {
     this.graph = graph;
@@ -130,8 +138,8 @@ export class RemoteSession {
 
   /** Ends the session; runs under way fail. The variables stay on the cluster. */
   async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
+    if (this.end.signal.aborted) return;
+    this.end.abort();
     await this.queue;
     try {
       if (this.opened === null) return;
@@ -188,15 +196,16 @@ export class RemoteSession {
     });
   }
 
-  /** The session on the server, with all of the graph. */
+  /** The session on the server, with all of the graph. A run that is aborted waits for it no longer, but does not stop it. */
   private current(signal?: AbortSignal): Promise<Opened> {
-    const next = this.queue.then(() => this.bringUpToDate(signal));
+    const next = this.queue.then(() => this.bringUpToDate());
     this.queue = next.catch(() => undefined);
-    return next;
+    return signal === undefined ? next : unlessAborted(next, signal);
   }
 
-  private async bringUpToDate(signal: AbortSignal | undefined): Promise<Opened> {
-    if (this.closed) throw new VarscopeError("FAILED_PRECONDITION", "Attempted to use a closed Session.");
+  private async bringUpToDate(): Promise<Opened> {
+    needRunnable(this.graph, this.end.signal.aborted);
+    const { signal } = this.end;
     const growth = this.growth.next();
     if (this.opened === null) {
       const { connectTimeoutMs } = this.options;
@@ -220,14 +229,8 @@ export class RemoteSession {
     } else if (growth !== null) {
       const { sessionHandle, graphVersion } = this.opened;
       const request = { sessionHandle, graphDef: growth.def, currentGraphVersion: graphVersion };
-      const answer = await this.master.call(
-        ExtendSessionRequestSchema,
-        ExtendSessionResponseSchema,
-        request,
-        {
-          signal,
-        },
-      );
+      const methods = [ExtendSessionRequestSchema, ExtendSessionResponseSchema] as const;
+      const answer = await this.master.call(...methods, request, { signal });
       this.opened.graphVersion = answer.newGraphVersion;
     }
     growth?.sent();
@@ -262,6 +265,21 @@ const names = (items: Iterable<Output | Operation>): string[] => [
 
 /** Unique: a server takes a repetition for the same request sent twice. */
 const requestId = (): bigint => crypto.getRandomValues(new BigInt64Array(1))[0]! | 1n;
+
+/** The result of `work`, or an error as soon as the signal fires. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) throw abortError(signal);
+  let stop = (): void => undefined;
+  const fired = new Promise<never>((_, reject) => {
+    stop = () => reject(abortError(signal));
+  });
+  signal.addEventListener("abort", stop);
+  try {
+    return await Promise.race([work, fired]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
 
 function explainWaiting(e: unknown): never {
   if (!isVarscopeError(e, "DEADLINE_EXCEEDED")) throw e;

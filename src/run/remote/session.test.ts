@@ -1,0 +1,477 @@
+/** The client against a server of grpc-js: what it says is what TensorFlow's own client says, and what becomes of each answer. */
+import { readFileSync } from "node:fs";
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+  toJson,
+} from "@bufbuild/protobuf";
+import { type handleUnaryCall, Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { afterEach, describe, expect, test } from "vitest";
+import { isVarscopeError, type Tensor, tensor, toNumbers } from "../../base/index.ts";
+import { readTensorProto, writeTensorProto } from "../../formats/graph-def/index.ts";
+import { Graph, type Output } from "../../graph/index.ts";
+import { CORE_OPS } from "../../ops/index.ts";
+import * as proto from "../../proto/index.ts";
+import { type RunOptions, Session } from "../session.ts";
+import { openChannel as openInBrowser } from "./channel-web.ts";
+import { addressOf } from "./master.ts";
+import { resetCluster } from "./session.ts";
+
+type Answer = Uint8Array | { code: number; details: string } | null;
+/** Answers to a method by its name; null: none ever. */
+type Methods = Readonly<Record<string, (request: Uint8Array) => Answer>>;
+
+interface Fake {
+  readonly target: string;
+  readonly calls: { method: string; request: Uint8Array }[];
+  /** methods whose call the client has given up */
+  readonly cancelled: string[];
+}
+
+const running: Server[] = [];
+afterEach(() => {
+  for (const server of running.splice(0)) server.forceShutdown();
+});
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
+
+async function serve(methods: Methods, port = 0): Promise<Fake> {
+  const server = new Server({ "grpc.max_receive_message_length": -1 });
+  running.push(server);
+  const calls: Fake["calls"] = [];
+  const cancelled: string[] = [];
+  for (const [method, answer] of Object.entries(methods)) {
+    const handle: handleUnaryCall<Uint8Array, Uint8Array> = (call, done) => {
+      calls.push({ method, request: call.request });
+      const given = answer(call.request);
+      if (given === null) return void call.on("cancelled", () => cancelled.push(method));
+      if (given instanceof Uint8Array) done(null, given);
+      else done(given);
+    };
+    const path = `/tensorflow.MasterService/${method}`;
+    server.register(path, handle, asBuffer, (b: Buffer) => new Uint8Array(b), "unary");
+  }
+  const bound = await new Promise<number>((resolve, reject) =>
+    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (e, p) =>
+      e ? reject(e) : resolve(p),
+    ),
+  );
+  return { target: `grpc://127.0.0.1:${bound}`, calls, cancelled };
+}
+
+const encode = <D extends DescMessage>(schema: D, fields: MessageInitShape<D>): Uint8Array =>
+  toBinary(schema, create(schema, fields));
+
+const created = encode(proto.CreateSessionResponseSchema, { sessionHandle: "s1" });
+const extended = encode(proto.ExtendSessionResponseSchema, { newGraphVersion: 1n });
+const closed = encode(proto.CloseSessionResponseSchema, {});
+const SESSION: Methods = {
+  CreateSession: () => created,
+  ExtendSession: () => extended,
+  CloseSession: () => closed,
+};
+
+const answering = (tensors: Readonly<Record<string, Tensor>>): Uint8Array =>
+  encode(proto.RunStepResponseSchema, {
+    tensor: Object.entries(tensors).map(([name, t]) => ({ name, tensor: writeTensorProto(t) })),
+  });
+
+/** x of any length, and y = 2 x. */
+function doubling(): { g: Graph; x: Output; y: Output } {
+  const g = new Graph(CORE_OPS);
+  const x = g.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [null] } } });
+  return { g, x, y: g.add("Mul", [x, 2], { name: "y" }) };
+}
+
+const caught = (run: Promise<unknown>) =>
+  run.then(
+    () => expect.unreachable("no error"),
+    (e: unknown) => (isVarscopeError(e) ? e : expect.unreachable(String(e))),
+  );
+
+describe("a program that TensorFlow's client ran", () => {
+  interface Call {
+    readonly method: string;
+    readonly request: string;
+    readonly answer: string;
+  }
+  const golden: Call[] = JSON.parse(
+    readFileSync(new URL("../../../tests/goldens/master/calls.json", import.meta.url), "utf8"),
+  );
+  const bytes = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, "base64"));
+
+  /** A request as data: without what is another each time, values as they are whatever their encoding. */
+  function plain(method: string, request: Uint8Array): unknown {
+    const schema = (proto as unknown as Record<string, DescMessage>)[`${method}RequestSchema`]!;
+    const { requestId, config, target, feed, ...rest } = toJson(
+      schema,
+      fromBinary(schema, request),
+    ) as Record<string, unknown>;
+    if (method !== "RunStep") return { ...rest, ...(Array.isArray(target) ? { target } : {}) };
+    const { feed: fed } = fromBinary(proto.RunStepRequestSchema, request);
+    return {
+      ...rest,
+      ...(target === undefined ? {} : { target }),
+      feed: fed.map(({ name, tensor }) => [name, readTensorProto(tensor!, name)]),
+    };
+  }
+
+  async function ours(target: string): Promise<unknown[]> {
+    const g = new Graph(CORE_OPS);
+    const { x, y, init } = variableProgram(g);
+    const session = new Session(g, { target });
+    const results: unknown[] = [await session.run(init)];
+    results.push(await session.run(y, { feeds: new Map([[x, [1, 2]]]) }));
+    const text = g.constant(["a", "bc"], { name: "text" });
+    const holder = g.add("Placeholder", [], { name: "flag", attrs: { dtype: "bool", shape: { dims: [] } } });
+    const flag = g.add("LogicalNot", [holder], { name: "not" });
+    results.push(await session.run([text, flag, y], { feeds: { "flag:0": true, x: [0.5] } }));
+    results.push(await caught(session.run(y)));
+    const n = g.add("Placeholder", [], { name: "n", attrs: { dtype: "int32" } });
+    const ratio = g.add("FloorDiv", [n, 0], { name: "ratio" });
+    results.push(await caught(session.run(ratio, { feeds: { n: 1 } })));
+    results.push(await session.remote!.listDevices());
+    await session.close();
+    await resetCluster(target, { containers: ["box"] });
+    return results;
+  }
+
+  /** The nodes of tf.get_variable with a constant initializer, of a product, and of the initializer. */
+  function variableProgram(g: Graph) {
+    const x = g.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [null] } } });
+    const at = { _class: ["loc:@w"] };
+    const initial = g.constant(3, { name: "w/Initializer/Const" });
+    initial.op.setAttr("_class", ["loc:@w"]);
+    const w = g.add("VariableV2", [], { name: "w", attrs: { dtype: "float32", shape: { dims: [] }, ...at } });
+    const assign = g.addOp("Assign", [w, initial], { name: "w/Assign", attrs: { validate_shape: true } });
+    const read = g.colocateWith(w, () => g.add("Identity", [w], { name: "w/read" }));
+    const y = g.add("Mul", [x, read], { name: "y" });
+    const init = g.controlDependencies([assign], () => g.addOp("NoOp", [], { name: "init" }));
+    return { x, y, init };
+  }
+
+  test("is run with the same requests, and its answers are understood", async () => {
+    const answers = new Map<string, Uint8Array[]>();
+    for (const { method, answer } of golden) {
+      const name = method.split("/")[2]!;
+      answers.set(name, [...(answers.get(name) ?? []), bytes(answer)]);
+    }
+    const replay = Object.fromEntries([...answers].map(([name, list]) => [name, () => list.shift()!]));
+    const { target, calls } = await serve(replay);
+    const [init, y, three, unfed, zero, devices] = await ours(target);
+    expect(calls.map((c) => plain(c.method, c.request))).toEqual(
+      golden.map(({ method, request }) => plain(method.split("/")[2]!, bytes(request))),
+    );
+    expect(init).toBeNull();
+    expect(toNumbers(y as Tensor)).toEqual([3, 6]);
+    const [text, not, again] = three as Tensor[];
+    expect([...text!.data].map((s) => new TextDecoder().decode(s as Uint8Array))).toEqual(["a", "bc"]);
+    expect([toNumbers(not!), toNumbers(again!)]).toEqual([[0], [1.5]]);
+    expect(unfed).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      at: "x",
+      what: expect.stringContaining("You must feed a value for placeholder tensor 'x' with dtype float"),
+    });
+    expect(zero).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      at: "ratio",
+      what: expect.stringContaining("Integer division by zero"),
+    });
+    expect(devices).toEqual([
+      { name: "/job:localhost/replica:0/task:0/device:CPU:0", type: "CPU", memoryLimitBytes: 2 ** 28 },
+    ]);
+  });
+});
+
+describe("a run", () => {
+  test("has each name once in a request, and a value that is fed is not fetched", async () => {
+    const { g, x, y } = doubling();
+    const { target, calls } = await serve({
+      ...SESSION,
+      RunStep: () => answering({ "y:0": tensor([2], "float32") }),
+    });
+    await using session = new Session(g, { target });
+    const [a, b, c] = await session.run([y, x, y], { feeds: { x: [1] }, targets: [y.op, "y"] });
+    expect([a, b, c].map((t) => toNumbers(t))).toEqual([[2], [1], [2]]);
+    const { fetch, target: ran } = fromBinary(proto.RunStepRequestSchema, calls[1]!.request);
+    expect([fetch, ran]).toEqual([["y:0"], ["y"]]);
+  });
+
+  test("that begins beside others shares their session, and each sees the ops that were there", async () => {
+    const { g, y } = doubling();
+    const { target, calls } = await serve({
+      ...SESSION,
+      RunStep: () => answering({ "y:0": tensor([2], "float32") }),
+    });
+    await using session = new Session(g, { target });
+    const feeds = { x: [1] };
+    await Promise.all([session.run(y, { feeds }), session.run(y, { feeds })]);
+    g.add("Neg", [y]);
+    await session.run(y, { feeds });
+    expect(calls.map((c) => c.method)).toEqual([
+      "CreateSession",
+      "RunStep",
+      "RunStep",
+      "ExtendSession",
+      "RunStep",
+    ]);
+    const { graphDef } = fromBinary(proto.ExtendSessionRequestSchema, calls[3]!.request);
+    expect(graphDef?.node.map((n) => n.name)).toEqual(["Neg"]);
+  });
+
+  test("says its time limit and its trace level, and hands out what was recorded", async () => {
+    const { g, y } = doubling();
+    const stepStats = { devStats: [{ device: "/device:CPU:0", nodeStats: [{ nodeName: "y" }] }] };
+    const answer = encode(proto.RunStepResponseSchema, {
+      tensor: [{ name: "y:0", tensor: writeTensorProto(tensor([2], "float32")) }],
+      metadata: { stepStats },
+    });
+    const { target, calls } = await serve({ ...SESSION, RunStep: () => answer });
+    await using session = new Session(g, { target, operationTimeoutMs: 5000 });
+    const seen: string[] = [];
+    const options: RunOptions = {
+      feeds: { x: [1] },
+      onMetadata: (m) => seen.push(m.stepStats!.devStats[0]!.nodeStats[0]!.nodeName),
+    };
+    await session.run(y, options);
+    await session.run(y, { ...options, traceLevel: "software", timeoutMs: 70 });
+    expect(seen).toEqual(["y", "y"]);
+    const asked = calls.slice(1).map((c) => fromBinary(proto.RunStepRequestSchema, c.request).options);
+    expect(asked.map((o) => [o?.traceLevel, o?.timeoutInMs])).toEqual([
+      [3, 5000n],
+      [1, 70n],
+    ]);
+  });
+
+  test("that waits is cancelled on the server by its signal", async () => {
+    const { g, y } = doubling();
+    const { target, cancelled } = await serve({ ...SESSION, RunStep: () => null });
+    await using session = new Session(g, { target });
+    const abort = new AbortController();
+    const waiting = caught(session.run(y, { feeds: { x: [1] }, signal: abort.signal }));
+    setTimeout(() => abort.abort("enough"), 100);
+    expect(await waiting).toMatchObject({ code: "CANCELLED", cause: "enough" });
+    await expect.poll(() => cancelled).toEqual(["RunStep"]);
+    expect((await caught(session.run(y, { feeds: { x: [1] }, signal: abort.signal }))).code).toBe(
+      "CANCELLED",
+    );
+  });
+
+  test("that waits longer than it may fails", async () => {
+    const { g, y } = doubling();
+    const { target } = await serve({ ...SESSION, RunStep: () => null });
+    await using session = new Session(g, { target });
+    const feeds = { x: [1] };
+    expect((await caught(session.run(y, { feeds, timeoutMs: 50 }))).code).toBe("DEADLINE_EXCEEDED");
+    const signal = AbortSignal.timeout(50);
+    expect((await caught(session.run(y, { feeds, signal }))).code).toBe("DEADLINE_EXCEEDED");
+  });
+
+  const refusals: [string, Answer, object][] = [
+    [
+      "a status of gRPC",
+      { code: status.UNAUTHENTICATED, details: "who are you?" },
+      { code: "PERMISSION_DENIED", what: "who are you?" },
+    ],
+    [
+      "a session that is gone",
+      { code: status.ABORTED, details: "Session s1 is not found. Possibly, this master has restarted." },
+      { code: "ABORTED", hint: expect.stringContaining("make a new session") },
+    ],
+    ["an unknown status", { code: 99, details: "?" }, { code: "UNKNOWN" }],
+    [
+      "a status in the answer, with the server's log",
+      encode(proto.RunStepResponseSchema, {
+        statusCode: 5,
+        statusErrorMessage: "no w\n\t [[{{node w/read}}]]\nRecent warning and error logs:\n  W0000",
+      }),
+      { code: "NOT_FOUND", at: "w/read", what: "no w\n\t [[{{node w/read}}]]" },
+    ],
+    ["bytes that are no message", Uint8Array.of(255, 255), { code: "DATA_LOSS" }],
+    [
+      "an answer without the value",
+      answering({}),
+      { code: "INTERNAL", what: "the server's answer has no value of y:0" },
+    ],
+    [
+      "a value with too few bytes",
+      encode(proto.RunStepResponseSchema, {
+        tensor: [
+          {
+            name: "y:0",
+            tensor: { dtype: 1, tensorShape: { dim: [{ size: 4n }] }, tensorContent: new Uint8Array(3) },
+          },
+        ],
+      }),
+      { code: "INVALID_ARGUMENT", at: "y:0" },
+    ],
+  ];
+  test.each(refusals)("fails with %s", async (_, answer, error) => {
+    const { g, y } = doubling();
+    const { target } = await serve({ ...SESSION, RunStep: () => answer });
+    await using session = new Session(g, { target });
+    expect(await caught(session.run(y, { feeds: { x: [1] } }))).toMatchObject(error);
+  });
+
+  test("of an op that reads something else than when it was sent fails", async () => {
+    const { g, x, y } = doubling();
+    const { target } = await serve({
+      ...SESSION,
+      RunStep: () => answering({ "y:0": tensor([2], "float32") }),
+    });
+    await using session = new Session(g, { target });
+    await session.run(y, { feeds: { x: [1] } });
+    y.op.replaceInput(1, x);
+    expect(await caught(session.run(y, { feeds: { x: [1] } }))).toMatchObject({
+      code: "FAILED_PRECONDITION",
+      at: "y",
+      what: expect.stringContaining("Operation 'y' was changed"),
+    });
+  });
+});
+
+describe("a session", () => {
+  test("says what it wants of the cluster", async () => {
+    const { g, y } = doubling();
+    const { target, calls } = await serve({
+      ...SESSION,
+      RunStep: () => answering({ "y:0": tensor([2], "float32") }),
+    });
+    const cluster = { worker: ["a:1", "b:2"], ps: { 3: "c:4" } };
+    const options = {
+      target,
+      cluster,
+      deviceFilters: ["/job:ps"],
+      isolateSessionState: true,
+      allowSoftPlacement: true,
+    };
+    await using session = new Session(g, { ...options, logDevicePlacement: true, operationTimeoutMs: 1e4 });
+    await session.run(y, { feeds: { x: [1] } });
+    const { config, target: said } = fromBinary(proto.CreateSessionRequestSchema, calls[0]!.request);
+    expect(said).toBe(target);
+    expect(toJson(proto.ConfigProtoSchema, config!)).toEqual({
+      deviceFilters: ["/job:ps"],
+      allowSoftPlacement: true,
+      logDevicePlacement: true,
+      operationTimeoutInMs: "10000",
+      isolateSessionState: true,
+      clusterDef: {
+        job: [
+          { name: "ps", tasks: { 3: "c:4" } },
+          { name: "worker", tasks: { 0: "a:1", 1: "b:2" } },
+        ],
+      },
+    });
+  });
+
+  test("whose server is not up fails at once, and a later run tries again", async () => {
+    const { g, y } = doubling();
+    const gone = await serve({});
+    running.pop()!.forceShutdown();
+    const session = new Session(g, { target: gone.target });
+    const run = () => session.run(y, { feeds: { x: [1] } });
+    expect(await caught(run())).toMatchObject({
+      code: "UNAVAILABLE",
+      at: gone.target.slice("grpc://".length),
+      hint: expect.stringContaining("see that the server runs"),
+    });
+    const methods = { ...SESSION, RunStep: () => answering({ "y:0": tensor([2], "float32") }) };
+    const { calls } = await serve(methods, Number(gone.target.split(":")[2]));
+    await expect
+      .poll(() => run().then(toNumbers, () => null), { timeout: 10_000, interval: 200 })
+      .toEqual([2]);
+    expect(calls.map((c) => c.method)).toEqual(["CreateSession", "RunStep"]);
+    await session.close();
+  });
+
+  test("waits for its server where it may", async () => {
+    const { g, y } = doubling();
+    const gone = await serve({});
+    running.pop()!.forceShutdown();
+    await using session = new Session(g, { target: gone.target, connectTimeoutMs: 20_000 });
+    const waiting = session.run(y, { feeds: { x: [1] } });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await serve(
+      { ...SESSION, RunStep: () => answering({ "y:0": tensor([2], "float32") }) },
+      Number(gone.target.split(":")[2]),
+    );
+    expect(toNumbers(await waiting)).toEqual([2]);
+    await using hasty = new Session(g, { target: "grpc://127.0.0.1:9", connectTimeoutMs: 100 });
+    expect(await caught(hasty.run(y, { feeds: { x: [1] } }))).toMatchObject({
+      code: "DEADLINE_EXCEEDED",
+      hint: expect.stringContaining("start all of its tasks"),
+    });
+  });
+
+  test("is closed once, though its server is gone or does not answer its opening", async () => {
+    const { g, y } = doubling();
+    const { target, calls } = await serve({
+      ...SESSION,
+      RunStep: () => answering({ "y:0": tensor([2], "float32") }),
+    });
+    const session = new Session(g, { target });
+    await session.run(y, { feeds: { x: [1] } });
+    await session.close();
+    await session.close();
+    expect(calls.filter((c) => c.method === "CloseSession")).toHaveLength(1);
+    expect((await caught(session.run(y))).what).toBe("Attempted to use a closed Session.");
+
+    const lost = new Session(g, { target });
+    await lost.run(y, { feeds: { x: [1] } });
+    running.pop()!.forceShutdown();
+    await lost.close();
+
+    const silent = await serve({ CreateSession: () => null });
+    const opening = new Session(g, { target: silent.target });
+    const run = caught(opening.run(y, { feeds: { x: [1] } }));
+    await expect.poll(() => silent.calls.length).toBe(1);
+    await opening.close();
+    expect((await run).code).toBe("CANCELLED");
+    await expect.poll(() => silent.cancelled).toEqual(["CreateSession"]);
+  });
+
+  test("has no variables here, and an empty graph is an error", async () => {
+    const session = new Session(new Graph(CORE_OPS), { target: "grpc://127.0.0.1:9" });
+    expect(() => session.variables).toThrow(
+      /the values of the variables are on the cluster; fetch the variables/,
+    );
+    expect((await caught(session.run([]))).what).toMatch(/^The Session graph is empty/);
+    await session.close();
+  });
+
+  test.each(["grpc://host", "host:1", "http://host:1", "grpc://a b:1", "local"])(
+    "refuses the target %s",
+    (target) => {
+      expect(() => new Session(new Graph(CORE_OPS), { target })).toThrow(
+        `"${target}" is no address of a TensorFlow server`,
+      );
+    },
+  );
+
+  test("takes IPv6 and names", () => {
+    expect(["grpc://[::1]:2222", "grpc://ps-0.cluster.local:1/"].map(addressOf)).toEqual([
+      "[::1]:2222",
+      "ps-0.cluster.local:1",
+    ]);
+  });
+
+  test("is refused in browsers", async () => {
+    expect(await caught(openInBrowser("host:1"))).toMatchObject({ code: "UNIMPLEMENTED", at: "host:1" });
+  });
+});
+
+describe("a session on this machine", () => {
+  test("has a time limit for runs too, and no traces", async () => {
+    const { g, y } = doubling();
+    await using session = new Session(g);
+    const feeds = { x: [1] };
+    expect(toNumbers(await session.run(y, { feeds, timeoutMs: 10_000 }))).toEqual([2]);
+    const signal = AbortSignal.timeout(1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect((await caught(session.run(y, { feeds, signal }))).code).toBe("DEADLINE_EXCEEDED");
+    expect((await caught(session.run(y, { feeds, onMetadata: () => undefined }))).code).toBe("UNIMPLEMENTED");
+  });
+});
