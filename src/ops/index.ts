@@ -256,6 +256,17 @@ export { l2Normalize, moments, reduceLogsumexp, reduceStd, reduceVariance } from
 export { dynamicPartition, dynamicStitch } from "./stitch.ts";
 export { type AxisIndex, index, stridedSlice } from "./strided.ts";
 export {
+  type SummaryMergeOptions,
+  type SummaryOptions,
+  summaryAudio,
+  summaryHistogram,
+  summaryImage,
+  summaryMerge,
+  summaryMergeAll,
+  summaryScalar,
+  summaryText,
+} from "./summary-api.ts";
+export {
   acos,
   acosh,
   asin,

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { createRequire } from "node:module";
-import { availableParallelism } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import * as path from "node:path";
 import {
   type ErrorCode,
@@ -198,6 +198,10 @@ export async function writeFileAtomic(
 export const rename = (from: string, to: string): Promise<void> =>
   guarded(from, () => fs.promises.rename(from, to));
 
+/** Adds bytes at the end of a file, which is made if there is none. A process that is killed meanwhile may leave a part of them. */
+export const appendFile = (file: string, bytes: Uint8Array): Promise<void> =>
+  guarded(file, () => fs.promises.appendFile(file, bytes));
+
 /** Removes a file; a missing one is fine. */
 export const remove = (file: string): Promise<void> =>
   guarded(file, () => fs.promises.rm(file, { force: true }));
@@ -252,6 +256,9 @@ const MAX_UNSET_BYTES = 2 ** 32 - 1;
 
 /** Seconds since 1970. */
 export const now = (): number => Date.now() / 1000;
+
+/** Name of this machine. */
+export const hostName = (): string => hostname();
 
 /** Processor cores that this process may use. */
 export const cores = (): number => availableParallelism();

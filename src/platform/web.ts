@@ -47,6 +47,9 @@ export const writeFileAtomic = async (
 export const rename = async (from: string, _to: string): Promise<void> => {
   throw refused(from);
 };
+export const appendFile = async (file: string, _bytes: Uint8Array): Promise<void> => {
+  throw refused(file);
+};
 export const remove = async (file: string): Promise<void> => {
   throw refused(file);
 };
@@ -97,6 +100,9 @@ export const unsetBytes = (length: number): Uint8Array => new Uint8Array(length)
 
 /** Seconds since 1970. */
 export const now = (): number => Date.now() / 1000;
+
+/** Name of the machine that the page is from. */
+export const hostName = (): string => globalThis.location?.hostname || "localhost";
 
 /** Processor cores that this page may use. */
 export const cores = (): number => globalThis.navigator?.hardwareConcurrency ?? 1;

@@ -5,7 +5,7 @@
  */
 
 import { zlibSync } from "fflate";
-import { crc32 } from "../../base/index.ts";
+import { crc32, joinBytes } from "../../base/index.ts";
 
 const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 /** Color types of 1, 3 and 4 channels: grey, RGB, RGBA. */
@@ -27,19 +27,12 @@ export function writePng({ width, height, channels, bytes }: Pixels): Uint8Array
   view.setUint32(0, width);
   view.setUint32(4, height);
   header.set([8, COLOR_TYPES[channels]!], 8); // bits of a channel; the rest is 0: deflate, adaptive filters, not interlaced
-  const chunks = [
+  return joinBytes([
     SIGNATURE,
     chunk("IHDR", header),
     chunk("IDAT", zlibSync(filtered({ width, height, channels, bytes }))),
     chunk("IEND", new Uint8Array(0)),
-  ];
-  const out = new Uint8Array(chunks.reduce((n, c) => n + c.length, 0));
-  let at = 0;
-  for (const part of chunks) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  ]);
 }
 
 /** Rows as differences to the row above (filter 2), which smooth images compress well by; the first has none. */
