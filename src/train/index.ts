@@ -72,6 +72,16 @@ export {
   summarySaverHook,
   withMonitoredTrainingSession,
 } from "./monitored/index.ts";
+export {
+  Checkpoint,
+  type CheckpointManager,
+  type CheckpointManagerOptions,
+  type CheckpointOptions,
+  checkpointManager,
+  type HostValue,
+  type LoadStatus,
+  type ManagerSaveOptions,
+} from "./objects/index.ts";
 export type {
   ApplyGradientsOptions,
   ComputeGradientsOptions,

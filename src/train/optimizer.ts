@@ -53,6 +53,8 @@ export interface Optimizer {
   /** What it remembers of a variable: momentum, m, v, ... */
   getSlot(v: Variable, name: string): Variable | null;
   getSlotNames(): string[];
+  /** Its variables that belong to no variable in particular, by its own names for them: `beta1_power` */
+  nonSlotVariables(graph: Graph): ReadonlyMap<string, Variable>;
   /** All its variables in a graph, by name. */
   variables(graph: Graph): Variable[];
 }
@@ -102,6 +104,7 @@ export function makeOptimizer(name: string, rule: Rule): Optimizer {
     },
     getSlot: (v, slot) => slots.get(v, slot),
     getSlotNames: () => slots.names(),
+    nonSlotVariables: (graph) => slots.othersOf(graph),
     variables: (graph) => slots.variables(graph),
   };
   return self;

@@ -5,6 +5,7 @@
  * @see TensorFlow python/training/slot_creator.py; python/training/optimizer.py
  */
 
+import { compareText } from "../base/index.ts";
 import type { Graph } from "../graph/index.ts";
 import { type Initializer, shadowOf, type Variable, variable } from "../variables/index.ts";
 
@@ -25,6 +26,12 @@ export class Slots {
   /** Variables that belong to no variable in particular: the powers of Adam's betas. */
   other(graph: Graph, name: string): Variable | null {
     return this.others.get(graph)?.get(name) ?? null;
+  }
+
+  /** These in a graph, by the names that the optimizer has for them, sorted. */
+  othersOf(graph: Graph): Map<string, Variable> {
+    const others = [...(this.others.get(graph) ?? [])];
+    return new Map(others.sort(([a], [b]) => compareText(a, b)));
   }
 
   /** All variables of the optimizer in a graph, by name. */

@@ -28,7 +28,12 @@ export async function restoreWith(
 ): Promise<RestoreReport> {
   if (def === null) return { path: path ?? "", ...NOTHING };
   if (path === null) throw new VarscopeError("INVALID_ARGUMENT", "Can't load save_path when it is None.");
-  const { prefix, collection } = await openStored(path);
+  const stored = await openStored(path).catch((e) => {
+    if (session.remote === null || options.partial || !isVarscopeError(e, "INVALID_ARGUMENT")) throw e;
+    return null; // the files may be on the server's disk alone
+  });
+  if (stored === null) return restoreThere(session, path, def);
+  const { prefix, collection } = stored;
   try {
     const sites = restoreSites(session.graph, def);
     const plan = planRestore(sites, collection, options.assignmentMap);
@@ -39,6 +44,14 @@ export async function restoreWith(
   } finally {
     await collection.close();
   }
+}
+
+/** Restores a checkpoint that only the server can read. What else it holds is not known here. */
+async function restoreThere(session: Session, path: string, def: SaverDef): Promise<RestoreReport> {
+  await session.run([], { targets: [def.restoreOpName], feeds: { [def.filenameTensorName]: path } });
+  const matched = restoreSites(session.graph, def).map(({ name, key }) => ({ name, key }));
+  const assignmentMap = Object.fromEntries(matched.map(({ name, key }) => [key, name]));
+  return { ...NOTHING, path, matched, assignmentMap };
 }
 
 /** Runs the saver's own restore op; keys that differ from the saver's are fed to it. */
