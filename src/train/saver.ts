@@ -179,6 +179,8 @@ async function save(
       at: latestFilename,
     });
   }
+  const { writeMetaGraph: writesMeta = true } = options;
+  if (session.remote !== null && (writeState || writesMeta)) await needFolderHere(prefix);
   const file = await numbered(session, prefix, options, saverOptions, latestFilename);
   let written: string | null = null;
   if (def !== null) {
@@ -197,11 +199,25 @@ async function save(
       await kept.removeOld(metaGraphSuffix);
     }
   }
-  if (options.writeMetaGraph ?? true) {
+  if (writesMeta) {
     const meta = { graph: session.graph, saverDef: def ?? undefined };
     await writeFileAtomic(metaGraphFilename(file, metaGraphSuffix), [writeMetaGraph(meta)]);
   }
   return written;
+}
+
+/** A server writes the checkpoint; state file and MetaGraph are written here. */
+async function needFolderHere(prefix: string): Promise<void> {
+  const folder = dirname(prefix);
+  if (await isDir(folder)) return;
+  throw new VarscopeError(
+    "FAILED_PRECONDITION",
+    `the folder ${folder} is not on this machine, where state file and MetaGraph are to be written`,
+    {
+      at: prefix,
+      hint: "make the folder on a disk that the servers share, or save with writeState and writeMetaGraph false",
+    },
+  );
 }
 
 async function numbered(

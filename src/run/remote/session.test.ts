@@ -1,15 +1,9 @@
 /** The client against a server of grpc-js: what it says is what TensorFlow's own client says, and what becomes of each answer. */
 import { readFileSync } from "node:fs";
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  toBinary,
-  toJson,
-} from "@bufbuild/protobuf";
-import { type handleUnaryCall, Server, ServerCredentials, status } from "@grpc/grpc-js";
-import { afterEach, describe, expect, test } from "vitest";
+import { type DescMessage, fromBinary, toJson } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { describe, expect, test } from "vitest";
+import { type Answer, answering, encode, SESSION, serve } from "../../../tests/interop/fake-master.ts";
 import { isVarscopeError, type Tensor, tensor, toNumbers } from "../../base/index.ts";
 import { readTensorProto, writeTensorProto } from "../../formats/graph-def/index.ts";
 import { Graph, type Output } from "../../graph/index.ts";
@@ -19,65 +13,6 @@ import { type RunOptions, Session } from "../session.ts";
 import { openChannel as openInBrowser } from "./channel-web.ts";
 import { addressOf } from "./master.ts";
 import { resetCluster } from "./session.ts";
-
-type Answer = Uint8Array | { code: number; details: string } | null;
-/** Answers to a method by its name; null: none ever. */
-type Methods = Readonly<Record<string, (request: Uint8Array) => Answer>>;
-
-interface Fake {
-  readonly target: string;
-  readonly calls: { method: string; request: Uint8Array }[];
-  /** methods whose call the client has given up */
-  readonly cancelled: string[];
-}
-
-const running: Server[] = [];
-afterEach(() => {
-  for (const server of running.splice(0)) server.forceShutdown();
-});
-
-const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
-
-async function serve(methods: Methods, port = 0): Promise<Fake> {
-  const server = new Server({ "grpc.max_receive_message_length": -1 });
-  running.push(server);
-  const calls: Fake["calls"] = [];
-  const cancelled: string[] = [];
-  for (const [method, answer] of Object.entries(methods)) {
-    const handle: handleUnaryCall<Uint8Array, Uint8Array> = (call, done) => {
-      calls.push({ method, request: call.request });
-      const given = answer(call.request);
-      if (given === null) return void call.on("cancelled", () => cancelled.push(method));
-      if (given instanceof Uint8Array) done(null, given);
-      else done(given);
-    };
-    const path = `/tensorflow.MasterService/${method}`;
-    server.register(path, handle, asBuffer, (b: Buffer) => new Uint8Array(b), "unary");
-  }
-  const bound = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (e, p) =>
-      e ? reject(e) : resolve(p),
-    ),
-  );
-  return { target: `grpc://127.0.0.1:${bound}`, calls, cancelled };
-}
-
-const encode = <D extends DescMessage>(schema: D, fields: MessageInitShape<D>): Uint8Array =>
-  toBinary(schema, create(schema, fields));
-
-const created = encode(proto.CreateSessionResponseSchema, { sessionHandle: "s1" });
-const extended = encode(proto.ExtendSessionResponseSchema, { newGraphVersion: 1n });
-const closed = encode(proto.CloseSessionResponseSchema, {});
-const SESSION: Methods = {
-  CreateSession: () => created,
-  ExtendSession: () => extended,
-  CloseSession: () => closed,
-};
-
-const answering = (tensors: Readonly<Record<string, Tensor>>): Uint8Array =>
-  encode(proto.RunStepResponseSchema, {
-    tensor: Object.entries(tensors).map(([name, t]) => ({ name, tensor: writeTensorProto(t) })),
-  });
 
 /** x of any length, and y = 2 x. */
 function doubling(): { g: Graph; x: Output; y: Output } {
@@ -370,7 +305,7 @@ describe("a session", () => {
   test("whose server is not up fails at once, and a later run tries again", async () => {
     const { g, y } = doubling();
     const gone = await serve({});
-    running.pop()!.forceShutdown();
+    gone.kill();
     const session = new Session(g, { target: gone.target });
     const run = () => session.run(y, { feeds: { x: [1] } });
     expect(await caught(run())).toMatchObject({
@@ -379,7 +314,7 @@ describe("a session", () => {
       hint: expect.stringContaining("see that the server runs"),
     });
     const methods = { ...SESSION, RunStep: () => answering({ "y:0": tensor([2], "float32") }) };
-    const { calls } = await serve(methods, Number(gone.target.split(":")[2]));
+    const { calls } = await serve(methods, gone.port);
     await expect
       .poll(() => run().then(toNumbers, () => null), { timeout: 10_000, interval: 200 })
       .toEqual([2]);
@@ -390,14 +325,11 @@ describe("a session", () => {
   test("waits for its server where it may", async () => {
     const { g, y } = doubling();
     const gone = await serve({});
-    running.pop()!.forceShutdown();
+    gone.kill();
     await using session = new Session(g, { target: gone.target, connectTimeoutMs: 20_000 });
     const waiting = session.run(y, { feeds: { x: [1] } });
     await new Promise((resolve) => setTimeout(resolve, 200));
-    await serve(
-      { ...SESSION, RunStep: () => answering({ "y:0": tensor([2], "float32") }) },
-      Number(gone.target.split(":")[2]),
-    );
+    await serve({ ...SESSION, RunStep: () => answering({ "y:0": tensor([2], "float32") }) }, gone.port);
     expect(toNumbers(await waiting)).toEqual([2]);
     await using hasty = new Session(g, { target: "grpc://127.0.0.1:9", connectTimeoutMs: 100 });
     expect(await caught(hasty.run(y, { feeds: { x: [1] } }))).toMatchObject({
@@ -408,7 +340,7 @@ describe("a session", () => {
 
   test("is closed once, though its server is gone or does not answer its opening", async () => {
     const { g, y } = doubling();
-    const { target, calls } = await serve({
+    const { target, calls, kill } = await serve({
       ...SESSION,
       RunStep: () => answering({ "y:0": tensor([2], "float32") }),
     });
@@ -421,7 +353,7 @@ describe("a session", () => {
 
     const lost = new Session(g, { target });
     await lost.run(y, { feeds: { x: [1] } });
-    running.pop()!.forceShutdown();
+    kill();
     await lost.close();
 
     const silent = await serve({ CreateSession: () => null });
