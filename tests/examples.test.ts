@@ -7,6 +7,7 @@ import { main as anyContainer } from "../examples/any-container.ts";
 import { main as averages } from "../examples/averages.ts";
 import { main as batchNorm } from "../examples/batch-norm.ts";
 import { main as cluster } from "../examples/cluster/main.ts";
+import { main as gan } from "../examples/gan.ts";
 import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
 import { main as quickstart } from "../examples/quickstart.ts";
 import { main as shareVariables } from "../examples/share-variables.ts";
@@ -89,6 +90,16 @@ test("cluster: two workers learn one model, or one line says that TensorFlow is 
   const [w0, w1, b, steps] = learned;
   expect(Math.abs(w0! - 2) + Math.abs(w1! + 3) + Math.abs(b! - 0.5)).toBeLessThan(0.05);
   expect(steps).toBe(200);
+});
+
+test("gan: the generator's step needs no real samples and leaves the discriminator's statistics alone", async () => {
+  const { before, afterGenerator, after, warnings } = await gan(() => undefined);
+  expect(afterGenerator).toEqual(before.statistics);
+  expect(after.statistics).not.toEqual(before.statistics);
+  expect(warnings).toEqual([]);
+  const distance = ([x, y]: number[]): number => Math.hypot(x! - 2, y! + 1);
+  expect(distance(after.center)).toBeLessThan(0.3);
+  expect(distance(after.center)).toBeLessThan(distance(before.center) / 4);
 });
 
 test("README shows examples/quickstart.ts to the letter, in both languages", async () => {

@@ -214,7 +214,7 @@ export class Graph {
   getCollection<T = unknown>(key: string, scope?: string): T[] {
     const items = (this.collections.get(key) ?? []) as T[];
     if (scope === undefined) return [...items];
-    const pattern = startPattern(scope);
+    const pattern = scopePattern(scope);
     return items.filter((x) => {
       const name = (x as { name?: unknown } | null)?.name;
       return typeof name === "string" && pattern.test(name);
@@ -283,8 +283,8 @@ export class Graph {
   }
 }
 
-/** `scope` as a regular expression that matches at the start. */
-function startPattern(scope: string): RegExp {
+/** A scope as collections are filtered by it: a regular expression at the start. @throws VarscopeError INVALID_ARGUMENT - it is none */
+export function scopePattern(scope: string): RegExp {
   try {
     return new RegExp(`^(?:${scope})`);
   } catch (cause) {

@@ -30,7 +30,7 @@ export {
   mergeDevices,
   parseDevice,
 } from "./device.ts";
-export { Graph } from "./graph.ts";
+export { Graph, scopePattern } from "./graph.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { densify, type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
 export type { NodeOptions } from "./node-builder.ts";
@@ -45,6 +45,7 @@ export {
   absent,
   argCount,
   argType,
+  argTypes,
   type CheckpointFiles,
   type ControlKind,
   defineOp,
@@ -59,6 +60,7 @@ export {
   type Registry,
   registry,
   type Spec,
+  stopsGradients,
 } from "./op-def.ts";
 export { type ControlFlowContext, type Input, Operation, Output } from "./operation.ts";
 export {
@@ -72,4 +74,6 @@ export {
   specLike,
   specOf,
 } from "./spec.ts";
+export { updatedVariable } from "./updated.ts";
 export { type LoopFacts, WHILE_CONTEXT, WhileContext } from "./while-context.ts";
+export { type LoopValue, type WhileLoopOptions, whileLoop } from "./while-loop.ts";

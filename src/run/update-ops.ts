@@ -3,7 +3,7 @@
  * initial values. Seen from a run: it writes trainable variables, it normalizes, and it leaves the updates out.
  */
 
-import { type Graph, Operation, Output } from "../graph/index.ts";
+import { type Graph, Operation, Output, updatedVariable } from "../graph/index.ts";
 
 /**
  * Names of update ops (collection `update_ops`) whose layers take part in a run that trains, but that the run leaves out.
@@ -24,7 +24,26 @@ export function forgottenUpdates(
     .getCollection<{ readonly name: string }>("trainable_variables")
     .map((v) => v.name.replace(/:\d+$/, ""));
   if (!trainable.some((name) => written.has(name))) return [];
-  return updates.filter((op) => !ran.has(op.name) && feedsFromRun(op, ran)).map((op) => op.name);
+  const forgotten = (op: Operation): boolean =>
+    !ran.has(op.name) && trainsLayerOf(op, trainable, written) && feedsFromRun(op, ran);
+  return updates.filter(forgotten).map((op) => op.name);
+}
+
+/**
+ * Whether the layer that an op updates is trained: the run writes one of the trainable variables in the nearest scope around it that has any.
+ * The step of a GAN's generator runs the discriminator's layers and leaves their updates out on purpose.
+ */
+function trainsLayerOf(
+  update: Operation,
+  trainable: readonly string[],
+  written: ReadonlySet<string>,
+): boolean {
+  const scopes = (updatedVariable(update)?.name ?? "").split("/");
+  while (scopes.pop() !== undefined && scopes.length > 0) {
+    const near = trainable.filter((name) => name.startsWith(`${scopes.join("/")}/`));
+    if (near.length > 0) return near.some((name) => written.has(name));
+  }
+  return true;
 }
 
 /** Whether the op's value comes from something that the run computes from more than variables: batch statistics. */

@@ -48,6 +48,7 @@ export {
   zerosInitializer,
 } from "./initializers.ts";
 export { type AssignMovingAverageOptions, assignMovingAverage } from "./moving-average.ts";
+export { type NameFinding, nameFindings } from "./name-findings.ts";
 export { addOpWith, addWith, type Operand, toInput } from "./operand.ts";
 export {
   fixedSizePartitioner,
@@ -72,6 +73,7 @@ export {
 } from "./scope-state.ts";
 export { shadowOf } from "./shadow.ts";
 export { makeTemplate, type Template, type TemplateOptions } from "./template.ts";
+export { type UpdateOpsOptions, updateOps } from "./update-ops.ts";
 export {
   Aggregation,
   type AssignOptions,

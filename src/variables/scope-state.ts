@@ -152,6 +152,8 @@ export interface ScopeState {
   /** where each variable was made: for the error of making it again */
   readonly origins: WeakMap<Variable, Error>;
   current: VariableScope;
+  /** the name scopes of each variable scope */
+  readonly nameScopes: Map<string, Set<string>>;
   /** how often each scope was opened since its parent was closed */
   counts: Map<string, number>;
 }
@@ -166,6 +168,7 @@ export function scopeState(graph: Graph): ScopeState {
     state = {
       variables: new Map(),
       partitioned: new Map(),
+      nameScopes: new Map(),
       origins: new WeakMap(),
       current,
       counts: new Map(),
