@@ -45,7 +45,7 @@ export class CondContext implements ControlFlowContext {
     this.pred = pred;
     this.pivot = pivot;
     this.branch = branch;
-    if (outer instanceof CondContext) outer.nested.push(this);
+    outer?.nested.push(this);
   }
 
   /** The context of a new branch. */
@@ -108,7 +108,7 @@ export class CondContext implements ControlFlowContext {
   }
 
   private throughOuter(x: Output): Output {
-    if (!(this.outer instanceof CondContext)) return x;
+    if (this.outer === null) return x;
     const outside = this.outer.addValue(x);
     this.values.add(outside.name);
     this.external.set(outside.name, outside);
@@ -116,7 +116,9 @@ export class CondContext implements ControlFlowContext {
   }
 
   private markSeen(x: Output): void {
-    for (let c: ControlFlowContext | null = this; c instanceof CondContext; c = c.outer) c.values.add(x.name);
+    this.values.add(x.name);
+    if (this.outer instanceof CondContext) this.outer.markSeen(x);
+    else this.outer?.values.add(x.name);
   }
 }
 
@@ -192,7 +194,7 @@ function buildBranch(context: CondContext, body: () => CondResult, at: string): 
     }
     return itemsOf(given).map((item) => context.result(toOutput(context, item)));
   });
-  if (context.outer instanceof CondContext) for (const x of results) context.outer.values.add(x.name);
+  for (const x of results) context.outer?.values.add(x.name);
   return [context, results];
 }
 

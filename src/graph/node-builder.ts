@@ -17,7 +17,7 @@ import { isTensor, toTensor } from "./constant.ts";
 import { applyDevices } from "./device.ts";
 import type { Graph } from "./graph.ts";
 import { densify, isIndexedSlices } from "./indexed-slices.ts";
-import { type ArgType, argCount, argType, type OpDef } from "./op-def.ts";
+import { type ArgType, argCount, argTypes, type OpDef } from "./op-def.ts";
 import { type Input, type Operation, Output } from "./operation.ts";
 import { inferOutputs } from "./spec.ts";
 
@@ -40,7 +40,7 @@ export function buildNode(
   const name = graph.namer.opName(options.name ?? def.type);
   const attrs: Record<string, AttrValue> = {};
   for (const [key, value] of Object.entries(options.attrs ?? {})) if (value !== undefined) attrs[key] = value;
-  const args = Object.entries(def.inputs).map(([arg, text]) => argType(arg, text));
+  const args = argTypes(def.inputs);
   if (given.length !== args.length) {
     throw new VarscopeError(
       "INVALID_ARGUMENT",
@@ -138,7 +138,9 @@ function literal(graph: Graph, item: Input, dtype: DType, name: string, at: stri
   if (arg.ref) throw new VarscopeError("INVALID_ARGUMENT", `input '${arg.name}' must be a variable`, { at });
   try {
     const value = toTensor(item as Tensor | Nested, dtype);
-    return graph.add("Const", [], { name: `${name}/`, attrs: { dtype: value.dtype, value } });
+    const make = (): Output =>
+      graph.add("Const", [], { name: `${name}/`, attrs: { dtype: value.dtype, value } });
+    return graph.context === null ? make() : graph.nameScope(`${at}/`, make); // what a loop adds stands beside it
   } catch (e) {
     if (!isVarscopeError(e) || e.at !== undefined) throw e;
     throw new VarscopeError(e.code, `input '${arg.name}': ${e.what}`, { at, cause: e });
@@ -214,8 +216,7 @@ export function colocate(op: Operation, targets: readonly (Operation | null)[]):
 /** Makes the outputs of an op from its definition and attributes. */
 export function makeOutputs(op: Operation): void {
   const def = op.needDef();
-  for (const [name, text] of Object.entries(def.outputs)) {
-    const arg = argType(name, text);
+  for (const arg of argTypes(def.outputs)) {
     const n = argCount(arg, op.attrs) ?? 1;
     for (let i = 0; i < n; i++) {
       const dtype = outputType(arg, op.attrs, i);

@@ -4,7 +4,7 @@ import { type DType, type Nested, type Shape, type Tensor, VarscopeError } from 
 import type { Attrs, AttrValue } from "./attr.ts";
 import type { Graph } from "./graph.ts";
 import type { IndexedSlices } from "./indexed-slices.ts";
-import type { HandleSpec, OpDef } from "./op-def.ts";
+import type { HandleSpec, OpDef, Spec } from "./op-def.ts";
 
 /** What an op takes as input: outputs, rows (made dense), values that become constants, lists of them where the argument is a list. */
 export type Input = Output | IndexedSlices | Tensor | Nested | readonly Input[];
@@ -13,7 +13,13 @@ export type Input = Output | IndexedSlices | Tensor | Nested | readonly Input[];
 export interface ControlFlowContext {
   readonly name: string;
   readonly outer: ControlFlowContext | null;
+  /** names of the values that are known inside */
+  readonly values: Set<string>;
+  readonly nested: ControlFlowContext[];
+  /** takes a new op in */
   addOp(op: Operation): void;
+  /** what stands for a value inside */
+  addValue(x: Output): Output;
 }
 
 /** A node. Made by `Graph.addOp`; immutable but for attributes starting with `_`, device, and control-flow rewiring. */
@@ -33,6 +39,8 @@ export class Operation {
   context: ControlFlowContext | null = null;
   /** position in `graph.operations` */
   readonly id: number;
+  /** of the format that it was read from: what it takes to write it as it was */
+  origin: unknown = null;
 
   constructor(graph: Graph, name: string, type: string, attrs: Attrs, id: number) {
     this.graph = graph;
@@ -89,8 +97,10 @@ export class Operation {
   }
 
   addControlInputs(ops: Iterable<Operation>): void {
+    const known = new Set(this.controlInputs); // some ops have very many
     for (const op of ops) {
-      if (this.controlInputs.includes(op)) continue;
+      if (known.has(op)) continue;
+      known.add(op);
       this.controlInputs.push(op);
       op.consumers.add(this);
     }
@@ -117,6 +127,8 @@ export class Output {
   shape: Shape | null = null;
   /** of a resource: what the variable behind it holds */
   handle: HandleSpec | null = null;
+  /** of spec.ts: what was found out about it while it had this shape */
+  known: Spec | null = null;
 
   constructor(op: Operation, index: number, dtype: DType, isRef: boolean) {
     this.op = op;

@@ -69,7 +69,7 @@ export async function compilePlan(
   try {
     for (const stage of stages) {
       if (stage.kind === "host") compiled.push(hostStage(stage.steps));
-      else compiled.push(await onnxStage(stage.steps, analysis, runtime, baked, needed));
+      else compiled.push(...(await onnxStage(stage.steps, analysis, runtime, baked, needed)));
     }
   } catch (e) {
     await release();
@@ -167,7 +167,7 @@ async function onnxStage(
   runtime: Runtime,
   baked: ReadonlyMap<string, Tensor> | null,
   needed: (slot: Slot, within: ReadonlySet<Step>) => boolean,
-): Promise<CompiledStage> {
+): Promise<CompiledStage[]> {
   const within = new Set(steps);
   const frozen = baked !== null || !analysis.variables.size;
   const builder = new Builder({ block: frozen ? null : runtime.block });
@@ -179,6 +179,7 @@ async function onnxStage(
     outputs.push({ slot, name: "" });
     results.push(lowered.values.get(slot)!);
   }
+  if (outputs.length === 0) return []; // ops that others only waited for
   const model = builder.finish(
     lowered.inputs.map((p) => lowered.values.get(p.slot) as Value),
     results,
@@ -186,12 +187,8 @@ async function onnxStage(
   const byName = new Map(lowered.inputs.map((p) => [p.name, p.slot]));
   const feeds = model.inputs.map((name) => byName.get(name)!);
   const program = await runtime.load(model.bytes, model.inputs, model.outputs, { optimize: frozen });
-  return runProgram(
-    program,
-    feeds,
-    outputs.map((p) => p.slot),
-    steps,
-  );
+  const made = outputs.map((p) => p.slot);
+  return [runProgram(program, feeds, made, steps)];
 }
 
 /** What ONNX Runtime refused, in TensorFlow's words where the op knows them. */
