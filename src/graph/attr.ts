@@ -103,21 +103,22 @@ export function checkAttr(name: string, value: AttrValue, spec: AttrSpec<unknown
   const fail = (what: string): never => {
     throw new VarscopeError("INVALID_ARGUMENT", what, { at });
   };
-  const list = /^list\((.*)\)$/.exec(spec.kind)?.[1];
-  const items = list === undefined ? [value] : (value as readonly Single[]);
-  const holds = HOLDS[list ?? spec.kind]!;
+  const isList = spec.kind.startsWith("list(");
+  const items = isList ? (value as readonly Single[]) : [value];
+  const holds = HOLDS[isList ? spec.kind.slice("list(".length, -1) : spec.kind]!;
   if (!Array.isArray(items) || !items.every((v) => holds(v))) {
     fail(`attr '${name}' must be ${spec.kind}, got ${describe(value)}`);
   }
-  const bad = items.find((v) => spec.allowed !== undefined && !spec.allowed.includes(v as string));
+  const { allowed, min } = spec;
+  const bad = allowed === undefined ? undefined : items.find((v) => !allowed.includes(v as string));
   if (bad !== undefined) {
     fail(
-      `Value for attr '${name}' of ${String(bad)} is not in the list of allowed values: ${spec.allowed!.join(", ")}`,
+      `Value for attr '${name}' of ${String(bad)} is not in the list of allowed values: ${allowed!.join(", ")}`,
     );
   }
-  const measure = list === undefined ? Number(value) : items.length;
-  if (spec.min !== undefined && measure < spec.min)
-    fail(`attr '${name}' is ${measure}, at least ${spec.min} is needed`);
+  if (min === undefined) return;
+  const measure = isList ? items.length : Number(value);
+  if (measure < min) fail(`attr '${name}' is ${measure}, at least ${min} is needed`);
 }
 
 const describe = (v: AttrValue): string =>

@@ -231,6 +231,18 @@ export function argType(name: string, text: string): ArgType {
   };
 }
 
+const parsed = new WeakMap<ArgSpecs, readonly ArgType[]>();
+
+/** The arguments of a definition, parsed. */
+export function argTypes(args: ArgSpecs): readonly ArgType[] {
+  let types = parsed.get(args);
+  if (types === undefined) {
+    types = Object.entries(args).map(([name, text]) => argType(name, text));
+    parsed.set(args, types);
+  }
+  return types;
+}
+
 /** The flat values of an op's inputs, grouped by argument name, lists as arrays. */
 export function groupArgs<X>(
   args: ArgSpecs,
@@ -239,9 +251,9 @@ export function groupArgs<X>(
 ): Record<string, X | readonly X[]> {
   const out: Record<string, X | readonly X[]> = {};
   let next = 0;
-  for (const [name, text] of Object.entries(args)) {
-    const n = argCount(argType(name, text), attrs);
-    out[name] = n === null ? flat[next]! : flat.slice(next, next + n);
+  for (const arg of argTypes(args)) {
+    const n = argCount(arg, attrs);
+    out[arg.name] = n === null ? flat[next]! : flat.slice(next, next + n);
     next += n ?? 1;
   }
   return out;

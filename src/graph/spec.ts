@@ -82,14 +82,12 @@ export function dimsOf(value: Tensor): Shape | null {
   return Array.from(value.data as Int32Array, (d) => (d < 0 ? null : Number(d)));
 }
 
-const cache = new WeakMap<Output, { spec: Spec; shape: Shape | null }>();
-
 /** What the graph knows of an output. */
 export const specOf: SpecOf = (output) => {
-  const hit = cache.get(output);
-  if (hit !== undefined && hit.shape === output.shape) return hit.spec;
+  const { known } = output;
+  if (known !== null && known.shape === output.shape && known.handle === output.handle) return known;
   const spec = new LazySpec(output, output.shape, output.handle, specOf);
-  cache.set(output, { spec, shape: output.shape });
+  output.known = spec;
   return spec;
 };
 

@@ -17,7 +17,6 @@ import {
 } from "../../base/index.ts";
 import {
   type AttrKind,
-  type Attrs,
   type AttrValue,
   type FuncValue,
   isTensor,
@@ -129,11 +128,11 @@ export function readAttrs(
   at: string,
   budget: Budget,
   lenient = false,
-): Attrs {
+): Record<string, AttrValue> {
   const attrs: Record<string, AttrValue> = {};
-  for (const [name, proto] of Object.entries(protos)) {
+  for (const name of Object.keys(protos)) {
     try {
-      const value = readAttr(proto, `${at}, attr '${name}'`, budget);
+      const value = readAttr(protos[name]!, `${at}, attr '${name}'`, budget);
       if (value !== undefined) attrs[name] = value;
     } catch (e) {
       if (!lenient || !isVarscopeError(e, "UNIMPLEMENTED")) throw e;

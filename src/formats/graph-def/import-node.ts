@@ -18,7 +18,7 @@ import {
   type Attrs,
   type AttrValue,
   argCount,
-  argType,
+  argTypes,
   type Graph,
   inferOutputs,
   makeOutputs,
@@ -29,7 +29,7 @@ import {
 } from "../../graph/index.ts";
 import type { NodeDef } from "../../proto/graph.gen.ts";
 import { readAttrs } from "./attr-value.ts";
-import { inputNames, setOrigin } from "./origin.ts";
+import { setOrigin } from "./origin.ts";
 import { type Budget, spendOn } from "./tensor-proto.ts";
 
 /** Of one output in memory, about. */
@@ -66,15 +66,17 @@ export function linksOf(
     if (text.startsWith("^")) control.push(text.slice(1));
     else if (control.length > 0)
       fail(node, `Control dependencies must come after regular dependencies: '${text}'`);
-    else data.push(parseInput(node, text));
+    else data.push(names.has(text) ? { node: text, index: 0 } : parseInput(node, text));
   }
   const before = new Set<number>();
-  for (const name of [...data.map((d) => d.node), ...control]) {
+  const waitFor = (name: string): void => {
     const i = names.get(name);
     if (i === undefined && graph.findOperation(name) === undefined)
       fail(node, `Unknown input node '${name}'`);
     if (i !== undefined && !isBackEdge(nodes[i]!, node)) before.add(i);
-  }
+  };
+  for (const d of data) waitFor(d.node);
+  for (const name of control) waitFor(name);
   return { data, control, before: [...before] };
 }
 
@@ -133,10 +135,8 @@ export function makeOperation(n: NodeImport): { op: Operation; finish: (() => vo
   op.addControlInputs(links.control.map((name) => n.find(name)!));
   if (complete && def !== undefined) inferOutputs(op);
   applyKnownShapes(op, node);
-  const remember = (): void =>
-    setOrigin(op, { node, position: n.position, attrs: op.attrs, device: op.device, inputs: inputNames(op) });
   if (complete) {
-    remember();
+    setOrigin(op, node, n.position);
     return { op, finish: null };
   }
   return {
@@ -144,7 +144,7 @@ export function makeOperation(n: NodeImport): { op: Operation; finish: (() => vo
     finish: () => {
       wire();
       if (def !== undefined) inferOutputs(op);
-      remember();
+      setOrigin(op, node, n.position);
     },
   };
 }
@@ -164,26 +164,23 @@ function inputOf(node: NodeDef, { node: name, index }: InputName, { find, budget
 
 /** Number of tensors of all arguments together. */
 const countArgs = (args: ArgSpecs, attrs: Attrs): number =>
-  Object.entries(args).reduce((n, [name, text]) => n + (argCount(argType(name, text), attrs) ?? 1), 0);
+  argTypes(args).reduce((n, arg) => n + (argCount(arg, attrs) ?? 1), 0);
 
 /** Attributes with the OpDef's defaults. Those that the OpDef does not know are kept and mean nothing, as in TensorFlow 2.21. */
-function completeAttrs(def: OpDef, given: Attrs, node: NodeDef): Attrs {
-  const attrs: Record<string, AttrValue> = { ...given };
-  for (const [name, spec] of Object.entries(def.attrs)) {
-    const value = attrs[name] ?? (spec.default as AttrValue | undefined);
-    if (value === undefined) fail(node, `NodeDef missing attr '${name}' from Op<name=${def.type}>`);
-    attrs[name] = value as AttrValue;
-    checkAttr(name, value as AttrValue, spec, node.name);
+function completeAttrs(def: OpDef, attrs: Record<string, AttrValue>, node: NodeDef): Attrs {
+  for (const name in def.attrs) {
+    const spec = def.attrs[name]!;
+    const value = attrs[name];
+    if (value !== undefined) checkAttr(name, value, spec, node.name);
+    else if (spec.default !== undefined) attrs[name] = spec.default as AttrValue;
+    else fail(node, `NodeDef missing attr '${name}' from Op<name=${def.type}>`);
   }
   return attrs;
 }
 
-function wantedTypes(arg: ArgType, attrs: Attrs): { dtype: DType; ref: boolean }[] {
-  const dtypeAt = (i: number): DType => {
-    if (arg.list !== null) return (attrs[arg.list] as readonly DType[])[i]!;
-    return isDType(arg.type) ? arg.type : (attrs[arg.type] as DType);
-  };
-  return Array.from({ length: argCount(arg, attrs) ?? 1 }, (_, i) => ({ dtype: dtypeAt(i), ref: arg.ref }));
+function wantedType({ type, list }: ArgType, attrs: Attrs, index: number): DType {
+  if (list !== null) return (attrs[list] as readonly DType[])[index]!;
+  return isDType(type) ? type : (attrs[type] as DType);
 }
 
 function checkInputs(def: OpDef, op: Operation, node: NodeDef): void {
@@ -195,19 +192,22 @@ function checkInputs(def: OpDef, op: Operation, node: NodeDef): void {
       `NodeDef expected ${count} inputs (${args.join(", ")}) do not match ${op.inputs.length} inputs specified; Op<name=${def.type}>`,
     );
   }
-  const wants = Object.entries(def.inputs).flatMap(([name, text]) =>
-    wantedTypes(argType(name, text), op.attrs),
+  let at = 0;
+  for (const arg of argTypes(def.inputs)) {
+    const n = argCount(arg, op.attrs) ?? 1;
+    for (let i = 0; i < n; i++) checkInput(op, at++, wantedType(arg, op.attrs, i), arg.ref);
+  }
+}
+
+function checkInput(op: Operation, at: number, dtype: DType, ref: boolean): void {
+  const input = op.inputs[at]!;
+  if (input.dtype === "invalid" || (input.dtype === dtype && (input.isRef || !ref))) return;
+  const shown = (dtype: DType, ref: boolean): string => `${dtypeCppName(dtype)}${ref ? "_ref" : ""}`;
+  throw new VarscopeError(
+    "INVALID_ARGUMENT",
+    `Input ${at} of node ${op.name} was passed ${shown(input.dtype, input.isRef)} from ${input.name} incompatible with expected ${shown(dtype, ref)}.`,
+    { at: op.name },
   );
-  wants.forEach((want, i) => {
-    const input = op.inputs[i]!;
-    if (input.dtype === "invalid" || (input.dtype === want.dtype && (input.isRef || !want.ref))) return;
-    const shown = (dtype: DType, ref: boolean): string => `${dtypeCppName(dtype)}${ref ? "_ref" : ""}`;
-    throw new VarscopeError(
-      "INVALID_ARGUMENT",
-      `Input ${i} of node ${node.name} was passed ${shown(input.dtype, input.isRef)} from ${input.name} incompatible with expected ${shown(want.dtype, want.ref)}.`,
-      { at: op.name },
-    );
-  });
 }
 
 /** Shapes that the file states. Those that contradict inference are ignored, as TensorFlow does. */

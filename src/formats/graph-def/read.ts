@@ -68,11 +68,11 @@ export function importNodes(graph: Graph, def: GraphDef): Operation[] {
   const budget = { left: MAX_EXPANDED_BYTES };
   const made: (Operation | undefined)[] = def.node.map(() => undefined);
   const late: (() => void)[] = [];
+  const find = (name: string): Operation | undefined => {
+    const at = names.get(name);
+    return at === undefined ? graph.findOperation(name) : made[at];
+  };
   for (const i of order) {
-    const find = (name: string): Operation | undefined => {
-      const at = names.get(name);
-      return at === undefined ? graph.findOperation(name) : made[at];
-    };
     const { op, finish } = makeOperation({
       graph,
       node: def.node[i]!,

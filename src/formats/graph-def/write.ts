@@ -21,7 +21,7 @@ import {
 } from "../../proto/graph.gen.ts";
 import { VersionDefSchema } from "../../proto/tensor.gen.ts";
 import { kindOf, sortedAttrs, writeAttr } from "./attr-value.ts";
-import { graphOriginOf, inputNames, type NodeOrigin, originOf } from "./origin.ts";
+import { graphOriginOf, inputNames, isWiredAsRead, type NodeOrigin, originOf } from "./origin.ts";
 
 /** The encoded GraphDef of a graph. */
 export const writeGraphDef = (graph: Graph): Uint8Array => toBinary(GraphDefSchema, toGraphDef(graph));
@@ -60,13 +60,12 @@ function inFileOrder(ops: readonly Operation[]): Operation[] {
 /** The NodeDef of an operation. */
 export function toNodeDef(op: Operation): NodeDef {
   const origin = originOf(op);
-  const input = inputNames(op);
-  const wired = origin !== undefined && sameNames(input, origin.inputs);
+  const wired = origin !== undefined && isWiredAsRead(op, origin);
   if (wired && origin.attrs === op.attrs && origin.device === op.device) return origin.node;
   const node = create(NodeDefSchema, {
     name: op.name,
     op: op.type,
-    input: wired ? origin.node.input : input,
+    input: wired ? origin.node.input : inputNames(op),
     device: op.device,
     attr: sortedAttrs(attrEntries(op, origin)),
   });
@@ -90,9 +89,6 @@ const toFullType = ({ id, args }: FullType): MessageInitShape<typeof FullTypeDef
   typeId: id,
   args: args.map(toFullType),
 });
-
-const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
-  a.length === b.length && a.every((name, i) => name === b[i]);
 
 function attrEntries(op: Operation, origin: NodeOrigin | undefined): [string, AttrValueProto][] {
   const entries: [string, AttrValueProto][] = [];
