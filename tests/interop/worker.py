@@ -22,6 +22,7 @@ import array_files  # noqa: E402
 import checkpoints_v1  # noqa: E402
 import converted  # noqa: E402
 import keras_file  # noqa: E402
+import moving_averages  # noqa: E402
 import objects  # noqa: E402
 import partitioned  # noqa: E402
 import programs  # noqa: E402
@@ -167,6 +168,7 @@ COMMANDS = [
 COMMANDS += array_files.COMMANDS
 COMMANDS += checkpoints_v1.COMMANDS
 COMMANDS += converted.COMMANDS
+COMMANDS += moving_averages.COMMANDS
 COMMANDS += objects.COMMANDS
 COMMANDS += partitioned.COMMANDS
 COMMANDS += keras_file.COMMANDS
