@@ -1,6 +1,7 @@
 /** @file Running graphs: sessions, plans, engines. Start at session.ts. */
 
 export { loadRuntime } from "#ort";
+export { type Expansion, type InlineOptions, inlineCalls } from "./control/expand.ts";
 export {
   type ClusterOptions,
   type ClusterSpec,
