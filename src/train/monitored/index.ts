@@ -11,6 +11,7 @@ export type {
   SessionRunHook,
   SessionRunValues,
 } from "./hook.ts";
+export { type IteratorHookOptions, iteratorHook } from "./iterator-hook.ts";
 export { MonitoredSession, type SessionCreator } from "./monitored-session.ts";
 export { type FinalOpsHook, feedFnHook, finalOpsHook } from "./run-hooks.ts";
 export { type CheckpointSaverHookOptions, checkpointSaverHook } from "./saver-hook.ts";
