@@ -1,10 +1,10 @@
 /** @file Variables of `varscope run`: initialised, restored, saved, as the graph's own ops do it where it has them. Start at `initialize`. */
 
 import { basename, dirname, exists, isDir, makeDir, writeFileAtomic } from "#platform";
-import { type Tensor, VarscopeError } from "../base/index.ts";
-import { initializersOf } from "../edit/graph/initialize.ts";
+import { isVarscopeError, type Tensor, VarscopeError } from "../base/index.ts";
+import { initializersOf, operationsBehind } from "../edit/graph/initialize.ts";
 import type { GraphFile } from "../edit/graph/open-graph.ts";
-import { storedAt, variableOps, variableValues } from "../edit/graph/values.ts";
+import { readingOf, storedAt, variableOps, variableValues } from "../edit/graph/values.ts";
 import {
   locateCheckpoint,
   type NamedTensor,
@@ -23,7 +23,9 @@ type Aborts = { readonly signal?: AbortSignal };
 export async function initialize(session: Session, options: Aborts): Promise<void> {
   const { all, each, local } = initializersOf(session.graph);
   if (all.length > 0) await session.run([], { ...options, targets: all });
-  const missing = [...each].filter(([key]) => !session.variables.has(key)).map(([, op]) => op);
+  const ran = session.remote === null ? null : operationsBehind(all);
+  const isSet = (key: string, op: Operation): boolean => ran?.has(op) ?? session.variables.has(key);
+  const missing = [...each].filter(([key, op]) => !isSet(key, op)).map(([, op]) => op);
   if (missing.length > 0) await session.run([], { ...options, targets: missing });
   if (local.length > 0) await session.run([], { ...options, targets: local });
 }
@@ -35,16 +37,43 @@ export async function restore(
   path: string,
   options: Aborts,
 ): Promise<void> {
-  const prefix = await locateCheckpoint(path);
+  const prefix = await locateCheckpoint(path).catch((e) => {
+    if (session.remote === null || !isVarscopeError(e, "NOT_FOUND")) throw e;
+    return path; // the server may see it
+  });
   const saverDef = file.meta?.saverDef;
   if (saverDef !== undefined && saverDef.restoreOpName !== "") {
     await saver(file.graph, { saverDef }).restore(session, prefix);
   } else {
     const values = await variableValues(file.graph, savedVariables(file), prefix, options.signal);
-    for (const [op, value] of values) session.variables.commit(variableKey(op), value, false);
+    await assign(session, values, options);
   }
   const { local } = initializersOf(session.graph);
   if (local.length > 0) await session.run([], { ...options, targets: local });
+}
+
+/** Gives variables their values: on a server by their initializers, whose initial value is fed. */
+async function assign(
+  session: Session,
+  values: ReadonlyMap<Operation, Tensor>,
+  options: Aborts,
+): Promise<void> {
+  const { each } = initializersOf(session.graph);
+  for (const [op, value] of values) {
+    if (session.remote === null) {
+      session.variables.commit(variableKey(op), value, false);
+      continue;
+    }
+    const initializer = each.get(variableKey(op));
+    if (initializer === undefined) {
+      throw new VarscopeError("FAILED_PRECONDITION", "the graph has no initializer that could be fed", {
+        at: op.name,
+        hint: "run a MetaGraph with a saver on the server",
+      });
+    }
+    const feeds = new Map([[initializer.inputs[1]!, value]]);
+    await session.run([], { ...options, targets: [initializer], feeds });
+  }
 }
 
 /** Variables that checkpoints hold: all but local ones. */
@@ -77,7 +106,7 @@ export async function save(
     const plain = { writeState: false, writeMetaGraph: false };
     await saver(file.graph, { saverDef }).save(session, prefix, plain);
   } else {
-    await saveCheckpoint(prefix, tensorsOf(session, file), options);
+    await saveCheckpoint(prefix, await tensorsOf(session, file, options), options);
   }
   const metaFile = `${prefix}.meta`;
   if (file.meta !== null && !(await exists(metaFile))) {
@@ -92,11 +121,15 @@ export async function save(
   });
 }
 
-function tensorsOf(session: Session, file: GraphFile): NamedTensor[] {
+async function tensorsOf(session: Session, file: GraphFile, options: Aborts): Promise<NamedTensor[]> {
   const place = storedAt(file.graph);
-  return savedVariables(file).map((op) => {
+  const variables = savedVariables(file);
+  const values =
+    session.remote === null
+      ? variables.map((op) => session.variables.need(variableKey(op), op.outputs[0]!.isRef))
+      : await session.run(variables.map(readingOf), options);
+  return variables.map((op, i) => {
     const { key, slice } = place(op);
-    const tensor: Tensor = session.variables.need(variableKey(op), op.outputs[0]!.isRef);
-    return { name: key, slice, tensor };
+    return { name: key, slice, tensor: values[i]! };
   });
 }

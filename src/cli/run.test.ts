@@ -169,7 +169,14 @@ describe("a run", () => {
     [["--fetch", "loss", "--feed", "x"], /^\[INVALID_ARGUMENT\] --feed: "x" is no NAME=VALUE/],
     [["--fetch", "loss", "--feed", "x=[[1,2"], /^\[INVALID_ARGUMENT\] x: "\[\[1,2" is no JSON/],
     [["--fetch", "loss", "--signature", "serve"], /^\[NOT_FOUND\] .*no signature serve; the graph has none/],
-    [["--fetch", "loss", "--server", "grpc://h:1"], /^\[UNIMPLEMENTED\] --server: /],
+    [
+      ["--init", "--fetch", "loss", "--server", "grpc://127.0.0.1:9"],
+      /^\[UNAVAILABLE\] 127\.0\.0\.1:9: .*; see that the server runs and that host and port are its own/,
+    ],
+    [
+      ["--fetch", "loss", "--server", "local"],
+      /^\[INVALID_ARGUMENT\] target: "local" is no address of a TensorFlow server/,
+    ],
     [["--fetch", "loss", "--init", "--feed", "x=@nowhere.npy"], /^\[NOT_FOUND\] nowhere.npy: no such file/],
     [[], /^\[INVALID_ARGUMENT\] .*there is nothing to run/],
   ])("says what is wrong with %j", async (args, message) => {

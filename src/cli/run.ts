@@ -7,7 +7,6 @@ import { Session } from "../run/index.ts";
 import { writeNpy } from "../wire/index.ts";
 import { refuseExisting } from "./files.ts";
 import { formatJson, tensorToJson } from "./json.ts";
-import { notYet } from "./program.ts";
 import {
   needOperation,
   needOutput,
@@ -43,18 +42,18 @@ interface StepLine {
 /**
  * Runs a graph as the flags say. Every step is one run of fetches and targets together.
  *
- * @throws VarscopeError UNIMPLEMENTED - --server; ALREADY_EXISTS - an output is there; and as `openGraph` and `Session.run`
+ * @throws VarscopeError ALREADY_EXISTS - an output is there; and as `openGraph` and `Session.run`
  */
 export async function runCommand(model: string, flags: RunFlags, streams: Streams): Promise<void> {
-  if (flags.server !== undefined) {
-    throw notYet("--server", "run without it to compute on this machine");
-  }
   const file = await openGraph(model);
   const wanted = await resolve(file, flags);
   await refuseExisting(outputFiles(flags, wanted), flags.force);
   const { signal, stderr } = streams;
   const aborts = signal === undefined ? {} : { signal };
-  const session = new Session(file.graph, { warn: (text) => stderr.write(`${text}\n`) });
+  const session = new Session(file.graph, {
+    warn: (text) => stderr.write(`${text}\n`),
+    ...(flags.server === undefined ? {} : { target: flags.server }),
+  });
   try {
     if (flags.init) await initialize(session, aborts);
     if (flags.checkpoint !== undefined) await restore(session, file, flags.checkpoint, aborts);

@@ -12,7 +12,7 @@ import type { TensorFlow, TensorMap } from "./tensorflow.ts";
 const TOLERANCE = 1e-4;
 
 /** Names in the graph, as programs.py says them. */
-interface Names {
+export interface Names {
   readonly x: string;
   readonly labels: string;
   readonly loss: string;
@@ -32,7 +32,7 @@ function batch({ x, labels }: Names): TensorMap {
 }
 
 /** What the command prints. @throws Error - it failed */
-async function command(argv: readonly string[]): Promise<string> {
+export async function command(argv: readonly string[]): Promise<string> {
   const out: string[] = [];
   const errors: string[] = [];
   const code = await runCli(argv, {

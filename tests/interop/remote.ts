@@ -1,6 +1,6 @@
 /** @file Graphs of ours on a live cluster of three TensorFlow processes: training, checkpoints, errors, cancelling, dtypes, op cases. */
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   CORE_OPS,
@@ -16,19 +16,23 @@ import {
   onesInitializer,
   parseGraphDef,
   placeholder,
+  readMetaGraph,
   resetCluster,
   Session,
   type Tensor,
   tensor,
   toNumbers,
+  writeGraphDef,
+  writeNpy,
 } from "varscope";
 import { replicaDeviceSetter } from "varscope/train";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Servers, startServers } from "../../examples/cluster/servers.ts";
 import { bits, relative, trainHere } from "./measures.ts";
 import * as nets from "./nets.ts";
+import { command, type Names } from "./python-graphs.ts";
 import { remoteDifferences } from "./remote-cases.ts";
-import type { TensorFlow } from "./tensorflow.ts";
+import type { TensorFlow, TensorMap } from "./tensorflow.ts";
 
 const TOLERANCE = 1e-4;
 
@@ -96,6 +100,32 @@ const initialized = async (net: nets.Net, target: string): Promise<Session> => {
   await session.run([], { targets: [net.init] });
   return session;
 };
+
+/** A batch for conv_bn_adam: as flags of the command line, and as feeds. */
+async function batchFiles(names: Names, at: string): Promise<{ argv: string[]; feeds: TensorMap }> {
+  const random = nets.generator(5);
+  const labels = fromData(
+    "int32",
+    [16],
+    Int32Array.from({ length: 16 }, (_, i) => i % 10),
+  );
+  const x = fromData("float32", [16, 8, 8, 1], Float32Array.from({ length: 16 * 64 }, random));
+  await writeFile(join(at, "x.npy"), writeNpy(x));
+  await writeFile(join(at, "labels.npy"), writeNpy(labels));
+  const argv = [
+    "--feed",
+    `${names.x}=@${join(at, "x.npy")}`,
+    "--feed",
+    `${names.labels}=@${join(at, "labels.npy")}`,
+  ];
+  return { argv, feeds: { [names.x]: x, [names.labels]: labels } };
+}
+
+/** The losses that a command prints. */
+async function losses(...argv: string[]): Promise<number[]> {
+  const lines = (await command(argv)).trimEnd().split("\n");
+  return lines.map((line) => Object.values(JSON.parse(line).fetches as Record<string, number>)[0]!);
+}
 
 export function remoteSuite(tf: TensorFlow | null, folder: string): void {
   describe.skipIf(tf === null)("a cluster", () => {
@@ -212,6 +242,44 @@ export function remoteSuite(tf: TensorFlow | null, folder: string): void {
       });
       expect(toNumbers(await there.run(identity(x), { feeds: { x: 3 } }))).toEqual([3]);
     });
+
+    for (const useResource of [false, true]) {
+      const kind = useResource ? "resource" : "reference";
+      test(`varscope run --server: initialises, trains, saves and restores a MetaGraph of Python, ${kind} variables`, async () => {
+        await resetCluster(target);
+        const at = join(folder, `cli-server-${kind}`);
+        await mkdir(at);
+        const model = join(at, "model.meta");
+        const names = await tf!.program<Names>("conv_bn_adam", model, { use_resource: useResource });
+        const { argv, feeds } = await batchFiles(names, at);
+        const on = ["--server", target, "--fetch", names.loss, ...argv];
+        const steps = ["--target", names.train, "--steps", "10"];
+        const trained = await losses("run", model, "--init", ...steps, "--save", join(at, "m-10"), ...on);
+        const there = await tf!.openMeta(model);
+        await tf!.run(there, [], {}, [names.init]);
+        const want = await tf!.train(
+          there,
+          { loss: names.loss, train: names.train, batches: [feeds] },
+          0,
+          20,
+        );
+        expect(relative(trained, want.slice(0, 10))).toBeLessThan(TOLERANCE);
+        await resetCluster(target);
+        const further = await losses("run", model, "--checkpoint", join(at, "m-10"), ...steps, ...on);
+        expect(relative(further, want.slice(10))).toBeLessThan(TOLERANCE);
+
+        // without a saver: by name, through the initializers and the variables' reads
+        const bare = join(at, "bare.pb");
+        const { graph } = readMetaGraph(await readFile(model), { registry: CORE_OPS });
+        await writeFile(bare, writeGraphDef(graph));
+        await resetCluster(target);
+        const named = ["--checkpoint", join(at, "m-10"), ...steps, "--save", join(at, "bare-20")];
+        expect(relative(await losses("run", bare, ...named, ...on), want.slice(10))).toBeLessThan(TOLERANCE);
+        await tf!.restore(there, join(at, "bare-20"));
+        const next = await tf!.train(there, { loss: names.loss, train: names.train, batches: [feeds] }, 0, 1);
+        expect(next[0]!).toBeLessThan(want.at(-1)! * 1.05);
+      });
+    }
 
     test("a graph may grow between runs", async () => {
       const g = newGraph();

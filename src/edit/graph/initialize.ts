@@ -46,3 +46,13 @@ export function initializersOf(graph: Graph): Initializers {
 
 const opOf = (item: unknown): Operation[] =>
   item instanceof Operation ? [item] : item instanceof Output ? [item.op] : [];
+
+/** All operations that running `targets` runs, themselves included. */
+export function operationsBehind(targets: readonly Operation[]): ReadonlySet<Operation> {
+  const found = new Set<Operation>(targets);
+  for (const op of found) {
+    for (const x of op.inputs) found.add(x.op);
+    for (const c of op.controlInputs) found.add(c);
+  }
+  return found;
+}

@@ -4,7 +4,7 @@ import { formatShape, isCompatible, type Tensor, VarscopeError } from "../../bas
 import { type Checkpoint, formatSliceSpec, openCheckpoint } from "../../formats/checkpoint/index.ts";
 import { nearestNames } from "../../formats/collection/index.ts";
 import type { VariableRecord } from "../../formats/meta-graph/index.ts";
-import type { Graph, Operation } from "../../graph/index.ts";
+import type { Graph, Operation, Output } from "../../graph/index.ts";
 
 /** Where a variable lies in a checkpoint. */
 export interface StoredAt {
@@ -31,6 +31,14 @@ export function storedAt(graph: Graph): (op: Operation) => StoredAt {
 /** Variables among `ops`. */
 export const variableOps = (ops: Iterable<Operation>): Operation[] =>
   [...ops].filter((op) => op.def?.variable !== undefined);
+
+/** The value of a variable's op: a reference itself, of a resource a read of it, made where the graph has none. */
+export function readingOf(op: Operation): Output {
+  const handle = op.output(0);
+  if (handle.isRef) return handle;
+  const read = [...op.consumers].find((c) => c.type === "ReadVariableOp" && c.controlInputs.length === 0);
+  return read?.output(0) ?? op.graph.add("ReadVariableOp", [handle], { attrs: { dtype: op.attrs.dtype } });
+}
 
 /**
  * Values of variables of `graph`, from a checkpoint.
