@@ -24,6 +24,7 @@ import {
   type OpDef,
   type Operation,
   Output,
+  stopsGradients,
   tuple,
 } from "../graph/index.ts";
 import { Received } from "./aggregate.ts";
@@ -148,6 +149,7 @@ class Backprop {
     const dys = this.received.sumsOf(op);
     if (stop || dys.every((dy) => dy === null)) return;
     const grad = this.ruleOf(op);
+    if (grad === stopsGradients) return;
     const filled = dys.map(
       (dy, i) => dy ?? (isTrainable(op.outputs[i]!.dtype) ? zerosForOutput(op, i) : null),
     );

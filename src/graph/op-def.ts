@@ -57,6 +57,9 @@ export const absent = (reason: string): Absent => ({ absent: reason });
 export const isAbsent = (aspect: unknown): aspect is Absent =>
   typeof aspect === "object" && aspect !== null && "absent" in aspect;
 
+/** The rule of an op that TensorFlow registers as not differentiable: nothing flows back through it. */
+export const stopsGradients = (_g: Graph, op: Operation): null[] => op.inputs.map(() => null);
+
 /** What a host kernel may ask of the session that runs it. */
 export interface HostContext {
   readonly op: Operation;
@@ -120,7 +123,7 @@ export interface OpAspects<I, O, A> {
   readonly lower:
     | ((onnx: Onnx, inputs: Args<I, OnnxValue>, attrs: AttrsOf<A>, op: Operation) => readonly OnnxValue[])
     | Absent;
-  /** the outputs depend on the inputs' shapes alone (Shape, ZerosLike's size, ...): `host` must not look at their data */
+  /** the outputs depend on the inputs' shapes alone (Shape, ZerosLike's size, ...): `host` must not look at their data, save that of variants */
   readonly shapeOnly?: boolean;
   /** whether `lower` can do it for these dtypes and attrs (and input ranks); by default yes */
   readonly lowers?: (attrs: AttrsOf<A>, inputs: Args<I, Spec>) => boolean;

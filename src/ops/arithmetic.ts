@@ -19,10 +19,10 @@ import {
   type Operation,
   type Output,
 } from "../graph/index.ts";
-import { cadd, cmul, cpow, csub } from "./kernels/complex.ts";
-import { joinStrings, mapBinary } from "./kernels/elementwise.ts";
+import { cmul, cpow, csub } from "./kernels/complex.ts";
+import { joinStrings } from "./kernels/elementwise.ts";
 import { floatPower, intPower, longMax, longMin, longPower } from "./kernels/integer.ts";
-import { addVariants } from "./kernels/variant.ts";
+import { addTensors, SUM } from "./kernels/sum.ts";
 import { agreed } from "./list-facts.ts";
 import {
   after,
@@ -47,13 +47,6 @@ import {
   QUANTIZED,
   UINTS,
 } from "./signatures.ts";
-
-const SUM = {
-  float: (x: number, y: number) => x + y,
-  int: (x: number, y: number) => x + y,
-  big: (x: bigint, y: bigint) => x + y,
-  complex: cadd,
-};
 
 function addGrad(_g: Graph, op: Operation, dys: readonly Grad[]): readonly Grad[] {
   const [x, y] = op.inputs as [Output, Output];
@@ -232,7 +225,7 @@ export const AddN = defineOp("AddN", {
   gradTakesSlices: true,
   lower: (onnx, { inputs }) => [onnx.sum(inputs)],
   lowers: ort.numbers,
-  host: ({ inputs }) => [inputs.reduce(sumOf)],
+  host: ({ inputs }) => [inputs.reduce((a, b) => addTensors(a, sameShaped(a, b)))],
 });
 
 /** What is known of the elements of lists that are added. */
@@ -245,9 +238,6 @@ function sharedHandle(a: HandleSpec | null, b: HandleSpec | null): HandleSpec | 
     `shapes_and_types[0][0].dtype() == ${names[0]} != shapes_and_types[0][0].dtype == ${names[1]}`,
   );
 }
-
-const sumOf = (a: Tensor, b: Tensor): Tensor =>
-  a.dtype === "variant" ? addVariants(a, sameShaped(a, b), sumOf) : mapBinary(a, sameShaped(a, b), SUM);
 
 function sameShaped(a: Tensor, b: Tensor): Tensor {
   if (sameShape(a.shape, b.shape)) return b;

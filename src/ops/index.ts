@@ -52,12 +52,14 @@ import * as slice from "./slice.ts";
 import * as source from "./source.ts";
 import * as space from "./space.ts";
 import * as special from "./special.ts";
+import * as stack from "./stack.ts";
 import * as state from "./state.ts";
 import * as stateRows from "./state-rows.ts";
 import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
 import * as summary from "./summary.ts";
 import * as text from "./text.ts";
+import * as tensorArray from "./tensor-array.ts";
 import * as tensorList from "./tensor-list.ts";
 import * as tensorListBulk from "./tensor-list-bulk.ts";
 import * as training from "./training.ts";
@@ -115,12 +117,14 @@ export const CORE_OPS = registry(
   source,
   space,
   special,
+  stack,
   state,
   stateRows,
   stitch,
   strided,
   summary,
   text,
+  tensorArray,
   tensorList,
   tensorListBulk,
   training,

@@ -21,10 +21,6 @@ export const listType = ({ element_dtype }: { readonly element_dtype: DType }) =
 /** Aspects of every op on lists. */
 export const onHost = { lower: absent("a list of tensors is no tensor: it stays on the host") };
 
-/** TensorFlow registers these as not differentiable. */
-export const stops = (_g: Graph, op: { readonly inputs: readonly Output[] }): null[] =>
-  op.inputs.map(() => null);
-
 /** A scalar list of such elements. */
 export const listOutput = (dtype: DType, shape: Shape | null) => ({
   shape: [],

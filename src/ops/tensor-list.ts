@@ -7,7 +7,7 @@
  */
 
 import { dtypeCppName, formatShape, type Shape, type Tensor, tensor, toNumbers } from "../base/index.ts";
-import { absent, attr, defineOp } from "../graph/index.ts";
+import { absent, attr, defineOp, stopsGradients } from "../graph/index.ts";
 import { splitTensor } from "./kernels/join.ts";
 import {
   checkDType,
@@ -36,7 +36,6 @@ import {
   readElement,
   shapeOf,
   stackElement,
-  stops,
 } from "./list-facts.ts";
 import * as pieces from "./pieces.ts";
 
@@ -139,7 +138,7 @@ export const TensorListPushBackBatch = defineOp("TensorListPushBackBatch", {
     const shape = stackElement(input_handles, element_dtype, "push to");
     return [{ shape: input_handles.shape, handle: { dtype: element_dtype, shape } }];
   },
-  grad: stops,
+  grad: stopsGradients,
   host: ({ input_handles, tensor: rows }) => {
     const count = input_handles.data.length;
     if (rows.shape[0] !== count)
@@ -158,7 +157,7 @@ export const TensorListLength = defineOp("TensorListLength", {
   inputs: { input_handle: "variant" },
   outputs: { length: "int32" },
   infer: () => [{ shape: [] }],
-  grad: stops,
+  grad: stopsGradients,
   host: ({ input_handle }) => [tensor(listOf(input_handle).items.length, "int32", [])],
 });
 
@@ -172,7 +171,7 @@ export const TensorListElementShape = defineOp("TensorListElementShape", {
     const shape = input_handle.handle?.shape ?? null;
     return [{ shape: shape === null ? null : [shape.length] }];
   },
-  grad: stops,
+  grad: stopsGradients,
   host: ({ input_handle }, { shape_type }) => [
     shapeTensor(listOf(input_handle).shape, shape_type as "int32"),
   ],
@@ -270,7 +269,7 @@ export const TensorListConcatLists = defineOp("TensorListConcatLists", {
     const shape = agreed(elementOf(input_a), elementOf(input_b));
     return [{ shape: agreed(input_a.shape, input_b.shape), handle: { dtype: element_dtype, shape } }];
   },
-  grad: stops,
+  grad: stopsGradients,
   host: ({ input_a, input_b }, { element_dtype }) => {
     if (formatShape(input_a.shape) !== formatShape(input_b.shape))
       throw invalid(
