@@ -57,7 +57,7 @@ export async function freezeCommand(
   await writeFileAtomic(flags.output, [bytes], signal ? { signal } : {});
   const facts = { nodes: frozen.operations.length, variables: variables.length, bytes: bytes.length };
   if (flags.json) {
-    stdout.write(`${formatJson({ path, output: flags.output, outputs, ...facts, ...proof }, 2)}\n`);
+    stdout.write(`${formatJson({ path, output: flags.output, ...facts, ...proof, outputs }, 2)}\n`);
     return;
   }
   const fed = proof.inputs.map((x) => `${x.name} ${x.dtype} [${x.shape.join(", ")}]`).join("; ");

@@ -146,7 +146,7 @@ export function graphVariables({ graph }: GraphFile): GraphVariable[] {
 const MANY_ELEMENTS = 256;
 
 /** Whether a Const holds what was a variable before the graph was frozen. */
-function isFrozenVariable(op: Operation): boolean {
+export function isFrozenVariable(op: Operation): boolean {
   if (op.type !== "Const" || /(^|\/)(Initializer|gradients[^/]*|save)\//.test(op.name)) return false;
   const value = op.attrs.value as unknown as Tensor | undefined;
   if (value === undefined || DTYPES[value.dtype].kind === "string" || value.shape.length === 0) return false;

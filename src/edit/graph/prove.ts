@@ -6,6 +6,7 @@ import {
   getElement,
   isFloat,
   isInteger,
+  isVarscopeError,
   sizeOf,
   type Tensor,
   tensor,
@@ -18,7 +19,17 @@ import { isInput } from "./graph-facts.ts";
 export interface CompareOptions {
   /** values of the variables of the first graph */
   readonly variables: ReadonlyMap<Operation, Tensor>;
+  /** inputs that are fed these values, not random ones, by name (`x:0`) */
+  readonly fixed?: ReadonlyMap<string, Tensor>;
   readonly signal?: AbortSignal;
+}
+
+/** How far an output is from what it was. */
+export interface OutputError {
+  readonly name: string;
+  readonly maxAbsDifference: number;
+  /** the difference in proportion to the largest value of the output */
+  readonly maxRelDifference: number;
 }
 
 /** What came of a comparison. */
@@ -29,15 +40,16 @@ export interface Comparison {
     readonly dtype: string;
     readonly shape: readonly number[];
   }[];
+  readonly outputs: readonly OutputError[];
   readonly maxAbsDifference: number;
-  /** the difference in proportion to the largest value of its output */
+  /** the largest of the outputs' */
   readonly maxRelDifference: number;
   /** output with the largest difference */
   readonly at: string | null;
 }
 
-/** Size of an unknown dimension. */
-const UNKNOWN_DIM = 2;
+/** Sizes of an unknown dimension, tried in turn: convolutions want images of some size. */
+const UNKNOWN_DIMS = [2, 16, 64, 224] as const;
 
 /**
  * Runs both graphs on random inputs: floats from -1 to 1, integers 0 or 1 (any vocabulary has these), booleans false (no training);
@@ -52,33 +64,65 @@ export async function compareGraphs(
   outputs: readonly string[],
   options: CompareOptions,
 ): Promise<Comparison> {
-  const random = randomNumbers(1);
-  const fed = new Map<string, Tensor>();
-  for (const op of reachable(outputs.map((name) => first.operation(name)))) {
-    if (!isInput(op) || (op.type === "PlaceholderWithDefault" && op.outputs[0]!.dtype !== "bool")) continue;
-    fed.set(op.outputs[0]!.name, randomInput(op.outputs[0]!, random));
-  }
-  const run = async (graph: Graph, variables: CompareOptions["variables"]): Promise<Tensor[]> => {
-    const session = new Session(graph, { warn: () => {} });
+  const names = resultsOf(second, outputs);
+  const { feeds, values } = await evaluateRandomly(first, names, options);
+  const after = await evaluate(second, names, feeds, new Map(), options.signal);
+  return { inputs: describeFeeds(feeds), ...compareResults(names, values, after) };
+}
+
+/** Tensors of these nodes. */
+export const resultsOf = (graph: Graph, outputs: readonly string[]): string[] =>
+  outputs.flatMap((name) => graph.operation(name).outputs.map((x) => x.name));
+
+export const describeFeeds = (feeds: ReadonlyMap<string, Tensor>): Comparison["inputs"] =>
+  [...feeds].map(([name, t]) => ({ name, dtype: t.dtype, shape: t.shape }));
+
+/** Values of tensors on random inputs, and these. */
+export async function evaluateRandomly(
+  graph: Graph,
+  names: readonly string[],
+  { variables, fixed = new Map(), signal }: CompareOptions,
+): Promise<{ readonly feeds: Map<string, Tensor>; readonly values: Tensor[] }> {
+  const inputs = [...reachable(names.map((name) => graph.output(name).op))].filter(isFed);
+  const isOpen = inputs.some((op) => op.outputs[0]!.shape?.includes(null) ?? true);
+  for (const [i, size] of UNKNOWN_DIMS.entries()) {
+    const random = randomNumbers(1);
+    const feeds = new Map(
+      inputs.map((op) => [op.outputs[0]!.name, randomInput(op.outputs[0]!, random, size)]),
+    );
+    for (const [name, value] of fixed) if (hasOutput(graph, name)) feeds.set(name, value);
     try {
-      for (const [op, value] of variables) session.variables.commit(variableKey(op), value, false);
-      const feeds = new Map(
-        [...fed].filter(([name]) => graph.findOperation(name.slice(0, -2)) !== undefined),
-      );
-      const names = outputs.flatMap((name) => graph.operation(name).outputs.map((x) => x.name));
-      const { signal } = options;
-      return (await session.run(names, { feeds, ...(signal && { signal }) })) as Tensor[];
-    } finally {
-      await session.close();
+      return { feeds, values: await evaluate(graph, names, feeds, variables, signal) };
+    } catch (e) {
+      const another = isOpen && i + 1 < UNKNOWN_DIMS.length;
+      if (!another || !isVarscopeError(e) || e.code !== "INVALID_ARGUMENT") throw e;
     }
-  };
-  const a = await run(first, options.variables);
-  const b = await run(second, new Map());
-  const names = outputs.flatMap((name) => first.operation(name).outputs.map((x) => x.name));
-  return {
-    inputs: [...fed].map(([name, t]) => ({ name, dtype: t.dtype, shape: t.shape })),
-    ...largest(names, a, b),
-  };
+  }
+  throw new VarscopeError("INTERNAL", "no size was tried"); // the loop returns or throws
+}
+
+const isFed = (op: Operation): boolean =>
+  isInput(op) && (op.type !== "PlaceholderWithDefault" || op.outputs[0]!.dtype === "bool");
+
+const hasOutput = (graph: Graph, name: string): boolean =>
+  graph.findOperation(name.replace(/:\d+$/, "")) !== undefined;
+
+/** Values of tensors. Feeds of nodes that the graph lacks are left out. */
+export async function evaluate(
+  graph: Graph,
+  names: readonly string[],
+  feeds: ReadonlyMap<string, Tensor>,
+  variables: ReadonlyMap<Operation, Tensor>,
+  signal?: AbortSignal,
+): Promise<Tensor[]> {
+  const session = new Session(graph, { warn: () => {} });
+  try {
+    for (const [op, value] of variables) session.variables.commit(variableKey(op), value, false);
+    const known = new Map([...feeds].filter(([name]) => hasOutput(graph, name)));
+    return (await session.run([...names], { feeds: known, ...(signal && { signal }) })) as Tensor[];
+  } finally {
+    await session.close();
+  }
 }
 
 /** Ops that `ends` need, themselves included. */
@@ -93,8 +137,9 @@ export function reachable(ends: readonly Operation[]): Set<Operation> {
   return found;
 }
 
-function randomInput(x: Output, random: () => number): Tensor {
-  const shape = (x.shape ?? [UNKNOWN_DIM]).map((d) => d ?? UNKNOWN_DIM);
+/** The first dimension is the batch: two are enough. */
+function randomInput(x: Output, random: () => number, size: number): Tensor {
+  const shape = (x.shape ?? [size]).map((d, i) => d ?? (i === 0 ? UNKNOWN_DIMS[0] : size));
   const element = (): number | boolean | string => {
     if (x.dtype === "string") return "a";
     if (x.dtype === "bool") return false;
@@ -119,19 +164,27 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
-function largest(
+/** How far the second values are from the first. @throws VarscopeError INVALID_ARGUMENT - they differ in dtype or shape */
+export function compareResults(
   names: readonly string[],
-  a: readonly Tensor[],
-  b: readonly Tensor[],
+  first: readonly Tensor[],
+  second: readonly Tensor[],
 ): Omit<Comparison, "inputs"> {
-  let [maxAbsDifference, maxRelDifference, at] = [0, 0, null as string | null];
-  names.forEach((name, i) => {
-    const { abs, scale } = difference(name, a[i]!, b[i]!);
+  const outputs = names.map((name, i): OutputError => {
+    const { abs, scale } = difference(name, first[i]!, second[i]!);
     const rel = abs === 0 ? 0 : abs / Math.max(scale, Number.MIN_VALUE);
-    if (abs > maxAbsDifference) [maxAbsDifference, at] = [abs, name];
-    maxRelDifference = Math.max(maxRelDifference, rel);
+    return { name, maxAbsDifference: abs, maxRelDifference: rel };
   });
-  return { maxAbsDifference, maxRelDifference, at };
+  const worst = outputs.reduce<OutputError | null>(
+    (a, b) => (b.maxAbsDifference > (a?.maxAbsDifference ?? 0) ? b : a),
+    null,
+  );
+  return {
+    outputs,
+    maxAbsDifference: worst?.maxAbsDifference ?? 0,
+    maxRelDifference: outputs.reduce((n, o) => Math.max(n, o.maxRelDifference), 0),
+    at: worst?.name ?? null,
+  };
 }
 
 /** Largest difference of two tensors, and the largest finite value of the first; NaN and infinities are equal to themselves alone. */

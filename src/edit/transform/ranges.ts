@@ -1,0 +1,57 @@
+/**
+ * @file What folding does to the ranges of weights, channel by channel: 8 bits for a whole tensor leave a channel few levels where another is
+ * much wider. Start at `rangeReport`.
+ */
+
+import type { Folded } from "./fold-after.ts";
+import { channelRanges } from "./linear.ts";
+
+/** Ranges of one tensor of weights, over the channels of its output. */
+export interface Ranges {
+  /** per channel: smallest and largest weight */
+  readonly min: readonly number[];
+  readonly max: readonly number[];
+  /** largest |weight| of the widest channel, and of the narrowest that is not all zeros */
+  readonly widest: number;
+  readonly narrowest: number;
+  /** the one divided by the other */
+  readonly dynamicRange: number;
+}
+
+export interface RangeReport {
+  readonly layer: string;
+  readonly channels: number;
+  readonly before: Ranges;
+  readonly after: Ranges;
+  /** steps of int8 that the narrowest channel has, where the tensor has one scale; 127 of the widest */
+  readonly levels: number;
+  /** fewer than `HAZARD_LEVELS`: quantize this layer per channel, or equalise it first */
+  readonly hazard: boolean;
+}
+
+/** Largest step of int8, symmetric. @see TensorFlow Lite's 8-bit quantization specification */
+const INT8_MAX = 127;
+/** With fewer steps a channel keeps less than 3 bits of its weights. */
+export const HAZARD_LEVELS = 8;
+
+/** Ranges of a folded layer. */
+export function rangeReport({ layer, before, after, axes }: Folded): RangeReport {
+  const [first, second] = [before, after].map((t) => rangesOf(channelRanges(t, axes)));
+  const levels = second!.widest === 0 ? INT8_MAX : (INT8_MAX * second!.narrowest) / second!.widest;
+  return {
+    layer,
+    channels: first!.min.length,
+    before: first!,
+    after: second!,
+    levels: Math.round(levels * 10) / 10,
+    hazard: levels < HAZARD_LEVELS,
+  };
+}
+
+function rangesOf({ min, max }: { readonly min: Float64Array; readonly max: Float64Array }): Ranges {
+  const sizes = Array.from(min, (low, i) => Math.max(Math.abs(low), Math.abs(max[i]!))).filter((s) => s > 0);
+  const widest = sizes.reduce((a, b) => Math.max(a, b), 0);
+  const narrowest = sizes.reduce((a, b) => Math.min(a, b), widest);
+  const dynamicRange = narrowest === 0 ? 1 : widest / narrowest;
+  return { min: [...min], max: [...max], widest, narrowest, dynamicRange };
+}
