@@ -116,6 +116,7 @@ function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
     trainable: false,
     synchronization: Synchronization.ON_READ,
     aggregation: Aggregation.MEAN,
+    partition: false,
   };
   const movingMean = l.weight("moving_mean", shape, {
     ...local,

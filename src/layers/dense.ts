@@ -4,10 +4,10 @@
  * @see TensorFlow python/keras/layers/core.py; python/ops/math_ops.py "tensordot"; python/ops/nn_ops.py "dropout"
  */
 
-import { mergeShapes, VarscopeError } from "../base/index.ts";
+import { isStatic, mergeShapes, sizeOf, VarscopeError } from "../base/index.ts";
 import { type Output, smartCond } from "../graph/index.ts";
 import { randomUniform } from "../ops/index.ts";
-import { addWith, type Variable } from "../variables/index.ts";
+import { addWith, toInput, type Variable } from "../variables/index.ts";
 import { biasOf, type ConvOptions, finish } from "./conv.ts";
 import { type DataFormat, type LayerOptions, layer, needDim } from "./layer.ts";
 
@@ -40,7 +40,13 @@ function tensordot(x: Output, kernel: Variable, units: number): Output {
   const ints = (value: number[], name: string): Output =>
     g.constant(value, { dtype: "int32", shape: [value.length], name });
   const y = g.nameScope("Tensordot", (scope) => {
-    const w = kernel.isResource ? g.nameScope("ReadVariableOp", (at) => named(kernel, at)) : kernel.value();
+    const w = kernel.isResource ? g.nameScope("ReadVariableOp", (at) => named(kernel, at)) : toInput(kernel);
+    if (isStatic(x.shape)) {
+      const rows = x.shape.slice(0, -1);
+      const matrix = g.add("Reshape", [x, [sizeOf(rows), x.shape[rank - 1]!]]);
+      const product = g.add("MatMul", [matrix, w]);
+      return g.add("Reshape", [product, [...rows, units]], { name: scope });
+    }
     const axes = ints([rank - 1], "axes");
     const free = ints([...Array(rank - 1).keys()], "free");
     const shape = g.add("Shape", [x]);

@@ -12,6 +12,8 @@ import {
   getVariable,
   globalVariables,
   type Initializer,
+  isPartitionedVariable,
+  type PartitionedVariable,
   type Regularizer,
   type Reuse,
   regularize,
@@ -43,6 +45,8 @@ export interface WeightOptions {
   readonly dtype?: DType;
   readonly synchronization?: number;
   readonly aggregation?: number;
+  /** false: stays whole in a scope that cuts variables into parts: true */
+  readonly partition?: boolean;
 }
 
 /** An activation: a function of one output, such as `relu`. */
@@ -51,7 +55,7 @@ export type Activation = (x: Output) => Output;
 /** Inside a layer. */
 export interface Layer {
   readonly graph: Graph;
-  /** its variable `name`, made or shared */
+  /** its variable `name`, made or shared; in a scope with a partitioner it may be a PartitionedVariable, to be used as an op's input alone */
   weight(name: string, shape: readonly number[], options?: WeightOptions): Variable;
   /** adds to the collection `update_ops`, which the train op must depend on; a frozen layer adds none */
   update(op: Operation): void;
@@ -65,15 +69,19 @@ export function layer<R>(x: Output, baseName: string, options: WeightsOptions, b
   const weight = (name: string, shape: readonly number[], o: WeightOptions = {}): Variable =>
     variableScope(graph, scope, { reuse, auxiliaryNameScope: false }, (inner) => {
       const before = new Set(globalVariables(graph));
-      const { regularizer, ...rest } = o;
-      const v = getVariable(graph, name, {
+      const { regularizer, partition = true, ...rest } = o;
+      if (!partition) inner.partitioner = undefined;
+      const v = getVariable<Variable | PartitionedVariable>(graph, name, {
         dtype: x.dtype,
         ...defined(rest),
         shape,
         trainable: (o.trainable ?? true) && trainable,
       });
-      if (!before.has(v)) graph.nameScope(inner.originalNameScope, () => regularize(v, name, regularizer));
-      return v;
+      for (const part of isPartitionedVariable(v) ? v.parts : [v]) {
+        if (before.has(part)) continue;
+        graph.nameScope(inner.originalNameScope, () => regularize(part, name, regularizer));
+      }
+      return v as Variable; // layers pass their weights to ops, which take either kind
     });
   return variableScope(graph, scope, { reuse, auxiliaryNameScope: false }, (inner) =>
     graph.nameScope(inner.originalNameScope, () =>

@@ -7,7 +7,7 @@ Usage: python tools/goldens/scopes.py
 
 import pathlib
 
-from programs import BOTH, batch_normalization, holder, run, tf, use, write
+from programs import BOTH, batch_normalization, core, holder, regularizers, run, tf, use, write
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "goldens" / "scopes"
 PROGRAMS = {}
@@ -281,6 +281,17 @@ def partitioned_training(resource):
     tf.train.AdamOptimizer(0.1).minimize(loss, global_step=step, name="train")
     feed = {"x:0": [[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]]}
     return run(3, [feed] * 3, ["y:0"])
+
+
+@each(**BOTH)
+def partitioned_layers(resource):
+    use(resource)
+    tf.set_random_seed(3)
+    x = holder("x", [2, 4])
+    for reuse in (False, True):
+        with tf.variable_scope("net", partitioner=tf.fixed_size_partitioner(2)):
+            core.dense(x, 3, kernel_regularizer=regularizers.l2(0.1), name="d", reuse=reuse)
+    core.dense(holder("y", [2, 3, 4]), 3, name="d2")
 
 
 @program

@@ -1,7 +1,7 @@
 /** @file Programs on names, scopes, templates, getters, partitioned variables and collections: twins of tools/goldens/scopes.py. */
 
 import type { Graph, Operation, Output } from "../../../src/graph/index.ts";
-import { batchNormalization } from "../../../src/layers/index.ts";
+import { batchNormalization, dense, l2Regularizer } from "../../../src/layers/index.ts";
 import { ones, setRandomSeed } from "../../../src/ops/index.ts";
 import { adamOptimizer, gradientDescentOptimizer } from "../../../src/train/index.ts";
 import {
@@ -290,6 +290,18 @@ function partitionedTraining(g: Graph, resource: boolean): void {
   adamOptimizer({ learningRate: 0.1 }).minimize(loss, { globalStep, name: "train" });
 }
 
+function partitionedLayers(g: Graph, resource: boolean): void {
+  use(g, resource);
+  setRandomSeed(g, 3);
+  const x = holder(g, "x", [2, 4]);
+  for (const reuse of [false, true]) {
+    variableScope(g, "net", { partitioner: fixedSizePartitioner(2) }, () =>
+      dense(x, 3, { kernelRegularizer: l2Regularizer(0.1), name: "d", reuse }),
+    );
+  }
+  dense(holder(g, "y", [2, 3, 4]), 3, { name: "d2" });
+}
+
 function gan(g: Graph): void {
   use(g, false);
   setRandomSeed(g, 5);
@@ -327,5 +339,6 @@ export const SCOPE_PROGRAMS: Record<string, Program> = {
   ...both("templates", templates),
   ...both("partitions", partitions),
   ...both("partitioned_training", partitionedTraining),
+  ...both("partitioned_layers", partitionedLayers),
   gan,
 };
