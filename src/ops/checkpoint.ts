@@ -4,7 +4,7 @@
  * @see TensorFlow core/ops/io_ops.cc, core/kernels/save_restore_v2_ops.cc
  */
 
-import { type Shape, type Tensor, tensor, VarscopeError } from "../base/index.ts";
+import { dtypeCppName, type Shape, type Tensor, tensor, VarscopeError } from "../base/index.ts";
 import { absent, attr, defineOp, type Graph, type Input, type Output, type Spec } from "../graph/index.ts";
 
 const FILES = absent("it touches files");
@@ -92,7 +92,7 @@ export const RestoreV2 = defineOp("RestoreV2", {
       const { name, dtype } = wanted[i]!;
       if (t.dtype === dtype) return;
       throw invalid(
-        `tensor_name = ${name}; expected dtype ${dtype} does not equal original dtype ${t.dtype}`,
+        `tensor_name = ${name}; expected dtype ${dtypeCppName(dtype)} does not equal original dtype ${dtypeCppName(t.dtype)}`,
       );
     });
     return tensors;

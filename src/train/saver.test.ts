@@ -1,22 +1,30 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { toNumbers } from "../base/index.ts";
-import { latestCheckpoint } from "../formats/checkpoint/index.ts";
+import { type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
+import { latestCheckpoint, listVariables } from "../formats/checkpoint/index.ts";
 import { readMetaGraph } from "../formats/meta-graph/index.ts";
-import { Graph } from "../graph/index.ts";
+import { Graph, type Operation, type Output } from "../graph/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
+import { SaverDefSchema } from "../proto/meta-graph.gen.ts";
 import { Session } from "../run/index.ts";
 import {
+  constantInitializer,
+  fixedSizePartitioner,
+  type GetVariableOptions,
+  GraphKeys,
   getOrCreateGlobalStep,
   getVariable,
   globalVariables,
   globalVariablesInitializer,
+  type PartitionedVariable,
   type Variable,
   variableFromProto,
+  zerosInitializer,
 } from "../variables/index.ts";
-import { saver } from "./index.ts";
+import { Checkpoint, type SaveableObject, saver } from "./index.ts";
 
 let dir: string;
 beforeEach(() => {
@@ -137,16 +145,93 @@ describe("old checkpoints", () => {
   });
 });
 
+/** TensorFlow's own sentences for the same mistakes: tools/goldens/savers.py. */
+const { errors: SAID } = JSON.parse(readFileSync("tests/goldens/savers/savers.json", "utf8")) as {
+  readonly errors: Readonly<Record<string, readonly [string, string]>>;
+};
+const said = (name: string): string => SAID[name]![1].replaceAll("FOLDER", dir);
+
 describe("what cannot be", () => {
-  test("a checkpoint that is not there", async () => {
-    const { session, save } = await trained();
-    await expect(save.restore(session, join(dir, "nope"))).rejects.toMatchObject({
-      code: "INVALID_ARGUMENT",
-      what: `The passed save_path is not a valid checkpoint: ${join(dir, "nope")}`,
+  async function refused(name: string, body: () => unknown): Promise<VarscopeError> {
+    try {
+      await body();
+    } catch (e) {
+      expect(e).toBeInstanceOf(VarscopeError);
+      return e as VarscopeError;
+    }
+    throw new Error(`${name}: nothing was thrown`);
+  }
+  const cut = (g: Graph, name: string, shape = [4]): PartitionedVariable =>
+    getVariable<PartitionedVariable>(g, name, {
+      shape,
+      initializer: zerosInitializer(),
+      partitioner: fixedSizePartitioner(2),
     });
-    await expect(save.restore(session, null as never)).rejects.toThrow(
-      "Can't load save_path when it is None.",
-    );
+
+  const BUILDING: Readonly<Record<string, () => unknown>> = {
+    nothing: () => saver(new Graph(CORE_OPS)),
+    twice: () => {
+      const { g, w } = model();
+      saver(g, { varList: [w, w] });
+    },
+    "two names": () => {
+      const { g, w } = model();
+      saver(g, { varList: { a: w, b: w } });
+    },
+    "mixed slices": () => {
+      const { g } = model();
+      saver(g, { varList: { p: [...cut(g, "p"), ...cut(g, "q")] } });
+    },
+    "deferred list": () => {
+      const { g, w } = model();
+      saver(g, { varList: [w], deferBuild: true });
+    },
+  };
+  test.each(Object.keys(BUILDING))("TensorFlow's sentence: %s", async (name) => {
+    expect((await refused(name, BUILDING[name]!)).what).toBe(said(name));
+  });
+
+  const RUNNING: Readonly<Record<string, (session: Session, g: Graph) => unknown>> = {
+    "not built": (s, g) => saver(g, { deferBuild: true }).save(s, join(dir, "x")),
+    collision: (s, g) => saver(g).save(s, join(dir, "checkpoint")),
+    "path in name": (s, g) => saver(g).save(s, join(dir, "x"), { latestFilename: "a/b" }),
+    "no folder": (s, g) => saver(g).save(s, join(dir, "a", "b", "x")),
+    invalid: (s, g) => saver(g).restore(s, join(dir, "nope")),
+    none: (s, g) => saver(g).restore(s, null as never),
+    "missing key": (s, g) => {
+      getVariable(g, "q", { shape: [1] });
+      return saver(g).restore(s, join(dir, "e"));
+    },
+  };
+  test.each(Object.keys(RUNNING))("TensorFlow's sentence: %s", async (name) => {
+    const { session, save } = await trained();
+    await save.save(session, join(dir, "e"));
+    const { g } = model();
+    await using fresh = new Session(g);
+    await fresh.run([], { targets: [globalVariablesInitializer(g)] });
+    const e = await refused(name, () => RUNNING[name]!(fresh, g));
+    expect(e.what).toBe(said(name));
+  });
+
+  test("TensorFlow's sentences: shape, dtype, slices of another shape", async () => {
+    const { session, save } = await trained();
+    await save.save(session, join(dir, "e"));
+    const WRONG: Readonly<Record<string, (g: Graph) => unknown>> = {
+      shape: (g) => getVariable(g, "w", { shape: [3] }),
+      dtype: (g) => getVariable(g, "w", { shape: [2], dtype: "int32" }),
+      "slice shape": (g) => cut(g, "w", [3]),
+    };
+    for (const [name, build] of Object.entries(WRONG)) {
+      const g = new Graph(CORE_OPS);
+      build(g);
+      await using fresh = new Session(g);
+      const e = await refused(name, () => saver(g).restore(fresh, join(dir, "e")));
+      // the tensor is our errors' place; a plan may add what it found while building
+      expect(e.what.replace(/: Dimension.*$|: Shapes.*$/s, ""), name).toBe(
+        said(name).replace("tensor_name = w; shape in", "shape in"),
+      );
+      expect(e.hint, name).toMatch(/differs: w: .* here, float32 \[2\] in the checkpoint/);
+    }
   });
 
   test("a key that is missing, and nothing is changed", async () => {
@@ -159,24 +244,9 @@ describe("what cannot be", () => {
     const before = await values(fresh);
     await expect(saver(g).restore(fresh, join(dir, "m"))).rejects.toMatchObject({
       code: "NOT_FOUND",
-      what: expect.stringMatching(
-        /^Restoring from checkpoint failed\. This is most likely due to a Variable name or other graph key that is missing from the checkpoint\. Please ensure that you have not altered the graph expected based on the checkpoint\. Original error:\n\nKey q not found in checkpoint/,
-      ),
+      what: said("missing key"),
     });
     expect(await values(fresh)).toEqual(before);
-  });
-
-  test("another shape", async () => {
-    const { session, save } = await trained();
-    await save.save(session, join(dir, "m"));
-    const { g } = model([3]);
-    await using fresh = new Session(g);
-    await expect(saver(g).restore(fresh, join(dir, "m"))).rejects.toMatchObject({
-      code: "INVALID_ARGUMENT",
-      what: expect.stringMatching(
-        /a mismatch between the current graph and the graph from the checkpoint[\s\S]*lhs shape= ?\[3\] rhs shape= ?\[2\]/,
-      ),
-    });
   });
 
   test("variables without values", async () => {
@@ -186,24 +256,213 @@ describe("what cannot be", () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test("names that collide", async () => {
-    const { session, save } = await trained();
-    await expect(save.save(session, join(dir, "checkpoint"))).rejects.toThrow(
-      /'latest_filename' collides with 'save_path'/,
-    );
-    await expect(save.save(session, join(dir, "m"), { latestFilename: "a/b" })).rejects.toThrow(
-      /'latest_filename' must not contain path components/,
-    );
-  });
-
-  test("nothing to save, or one variable twice", () => {
-    expect(() => saver(new Graph(CORE_OPS))).toThrow("No variables to save");
+  test("no variable in a list, a map or among slices; slices mixed with others; a SaverDef without names", () => {
     expect(saver(new Graph(CORE_OPS), { allowEmpty: true }).saverDef).toBeNull();
     const { g, w } = model();
-    expect(() => saver(g, { varList: [w, w] })).toThrow("At least two variables have the same name: w");
-    expect(() => saver(g, { varList: { a: w, b: w } })).toThrow(
-      /The same saveable will be restored with two names: b/,
-    );
     expect(() => saver(g, { varList: [3 as never] })).toThrow("Variable to save is not a Variable: 3");
+    expect(() => saver(g, { varList: { a: 3 as never } })).toThrow(
+      "names_to_saveables must be a dict mapping string names to Tensors/Variables. Not a variable: 3",
+    );
+    expect(() => saver(g, { varList: { a: [3 as never] } })).toThrow("Slices must all be Variables: 3");
+    expect(() => saver(g, { varList: { a: [w] } })).toThrow("Slices must all be slices: w:0");
+    const [part] = cut(g, "p");
+    const whole = { ...w, name: "p/part_1:0", op: Object.create(w.op, { name: { value: "p" } }) };
+    expect(() => saver(g, { varList: [part!, whole] })).toThrow(
+      "At least two variables have the same name: p",
+    );
+    expect(() => saver(g, { varList: [{ ...whole, name: "a:0" }, part!] })).toThrow(
+      "Mixing slices and non-slices with the same name: p",
+    );
+    const none = create(SaverDefSchema, {});
+    expect(() => saver(g, { saverDef: none })).toThrow("saver_def must specify the save_tensor_name");
+  });
+});
+
+describe("sharded", () => {
+  async function onDevices() {
+    const g = new Graph(CORE_OPS);
+    const fill = (n: number) => ({ initializer: constantInitializer(n), shape: [n] });
+    g.withDevice("/cpu:0", () => getVariable(g, "a", fill(1)));
+    g.withDevice("/job:ps/task:1", () => getVariable(g, "b", { ...fill(2), useResource: true }));
+    getVariable(g, "c", fill(3));
+    const session = new Session(g);
+    await session.run([], { targets: [globalVariablesInitializer(g)] });
+    return { g, session };
+  }
+
+  test("V2 has one shard for each device and one index, and nothing temporary stays", async () => {
+    const { g, session } = await onDevices();
+    const save = saver(g, { sharded: true });
+    expect(await save.save(session, join(dir, "m"), { writeMetaGraph: false })).toBe(join(dir, "m"));
+    expect(readdirSync(dir)).toEqual([
+      "checkpoint",
+      "m.data-00000-of-00003",
+      "m.data-00001-of-00003",
+      "m.data-00002-of-00003",
+      "m.index",
+    ]);
+    const other = await onDevices();
+    await other.session.run([], { targets: [globalVariablesInitializer(other.g)] });
+    await saver(other.g).restore(other.session, join(dir, "m"));
+    expect(await values(other.session)).toEqual([[1], [2, 2], [3, 3, 3]]);
+    await Promise.all([session.close(), other.session.close()]);
+  });
+
+  test("V1 is a file for each device, and its path the pattern of these files", async () => {
+    const { g, session } = await onDevices();
+    const save = saver(g, { sharded: true, writeVersion: 1 });
+    const path = await save.save(session, join(dir, "v1"), { writeMetaGraph: false });
+    expect(path).toBe(join(dir, "v1-?????-of-00003"));
+    expect(readdirSync(dir).filter((file) => file.startsWith("v1"))).toEqual(
+      [0, 1, 2].map((i) => `v1-0000${i}-of-00003`),
+    );
+    expect(await latestCheckpoint(dir)).toBe(path);
+    const other = await onDevices();
+    await using fresh = new Session(other.g);
+    const report = await saver(other.g, { sharded: true }).restore(fresh, path!);
+    expect(report.matched.map(({ key }) => key)).toEqual(["c", "a", "b"]);
+    expect(await values(fresh)).toEqual([[1], [2, 2], [3, 3, 3]]);
+    await Promise.all([session.close(), other.session.close()]);
+  });
+});
+
+describe("partitioned variables", () => {
+  const ten = Array.from({ length: 20 }, (_, i) => i);
+  const emb = (g: Graph, parts: number, more: GetVariableOptions = {}) =>
+    getVariable<Variable | PartitionedVariable>(g, "emb", {
+      shape: [10, 2],
+      initializer: (graph, shape) => graph.constant(0, { shape }),
+      ...(parts === 0 ? {} : { partitioner: fixedSizePartitioner(parts) }),
+      ...more,
+    });
+
+  test.each([1, 2] as const)(
+    "are saved in slices and restored into other partitions, or none: V%s",
+    async (writeVersion) => {
+      const g = new Graph(CORE_OPS);
+      const whole = emb(g, 3) as PartitionedVariable;
+      const session = new Session(g);
+      const rows = (x: Tensor) => toNumbers(x);
+      await session.run(
+        whole.assign({ dtype: "float32", shape: [10, 2], data: Float32Array.from(ten) }) as Output[],
+      );
+      const path = await saver(g, { writeVersion }).save(session, join(dir, "m"));
+      expect(whole.parts.map((part) => part.shape![0])).toEqual([4, 3, 3]);
+      for (const parts of [0, 5]) {
+        const other = new Graph(CORE_OPS);
+        const v = emb(other, parts);
+        await using fresh = new Session(other);
+        const report = await saver(other).restore(fresh, path!);
+        expect(report.matched).toEqual([{ name: "emb", key: "emb" }]);
+        expect(rows(await fresh.run("snapshot" in v ? v.snapshot : v.value()))).toEqual(ten);
+        // and what matches alone, too
+        await using partial = new Session(other);
+        await saver(other, { name: "again" }).restore(partial, path!, { partial: true });
+        expect(rows(await partial.run("snapshot" in v ? v.snapshot : v.value()))).toEqual(ten);
+      }
+      await session.close();
+    },
+  );
+});
+
+describe("beside variables", () => {
+  test("saveable objects of the collection are saved and restored", async () => {
+    const { g } = model();
+    const position = getVariable(g, "hidden", {
+      initializer: [1, 2],
+      collections: [GraphKeys.LOCAL_VARIABLES],
+      trainable: false,
+    });
+    const pipeline: SaveableObject = {
+      name: "pipeline",
+      specs: ["x", "y"].map((name, i) => ({
+        name: `pipeline/${name}`,
+        slice: "",
+        dtype: "float32",
+        shape: [],
+        device: "",
+        tensor: () => {
+          const at = (value: number): Output => g.constant(value, { dtype: "int32" });
+          return g.add("GatherV2", [position.snapshot, at(i), at(0)]);
+        },
+      })),
+      restore: (tensors) => position.assign(g.add("Pack", [[...tensors]]), { readValue: false }) as Operation,
+    };
+    g.addToCollection("saveable_objects", pipeline);
+    const save = saver(g);
+    await using session = new Session(g);
+    await session.run([], { targets: [globalVariablesInitializer(g), position.initializer] });
+    await save.save(session, join(dir, "m"));
+    expect((await listVariables(join(dir, "m"))).map(([name]) => name)).toEqual([
+      "pipeline/x",
+      "pipeline/y",
+      "r",
+      "w",
+    ]);
+    await session.run(position.assign([8, 9]) as Output);
+    const report = await save.restore(session, join(dir, "m"));
+    expect(toNumbers(await session.run(position.snapshot))).toEqual([1, 2]);
+    expect(report.matched.map(({ key }) => key)).toEqual(["pipeline/x", "pipeline/y", "r", "w"]);
+  });
+
+  test("an object-based checkpoint is restored by the variables' names, without new nodes", async () => {
+    const { session } = await trained();
+    const [r, w] = globalVariables(session.graph).reverse();
+    await new Checkpoint({ deep: { w, list: [r] } }).write(session, join(dir, "objects"));
+    const { g } = model();
+    const save = saver(g);
+    g.finalize();
+    await using fresh = new Session(g);
+    const report = await save.restore(fresh, join(dir, "objects"));
+    expect(await values(fresh)).toEqual([[4, 5], [8]]);
+    expect(report.matched).toContainEqual({ name: "w", key: "deep/w/.ATTRIBUTES/VARIABLE_VALUE" });
+  });
+
+  test("a saver waits for its variables until build, and takes nodes under another scope", async () => {
+    const { g } = model();
+    const waiting = saver(g, { deferBuild: true });
+    expect(waiting.saverDef).toBeNull();
+    getVariable(g, "late", { initializer: [7] });
+    waiting.build();
+    await using session = new Session(g);
+    await session.run([], { targets: [globalVariablesInitializer(g)] });
+    const path = await waiting.save(session, join(dir, "m"));
+    expect((await listVariables(path!)).map(([name]) => name)).toEqual(["late", "r", "w"]);
+    const placed = saver(g, { saverDef: waiting.saverDef!, name: "imp" });
+    expect(placed.saverDef).toMatchObject({
+      filenameTensorName: "imp/save/Const:0",
+      restoreOpName: "imp/save/restore_all",
+    });
+  });
+
+  test.each(["m-7", "m-7.index", "m-7.data-00000-of-00001", "m-7.meta", ".", "checkpoint"])(
+    "restore takes %s for the checkpoint",
+    async (path) => {
+      const { session, save } = await trained();
+      await save.save(session, join(dir, "m"), { globalStep: 7 });
+      const { g } = model();
+      await using fresh = new Session(g);
+      expect((await saver(g).restore(fresh, join(dir, path))).path).toBe(join(dir, "m-7"));
+      expect(await values(fresh)).toEqual([[4, 5], [8]]);
+    },
+  );
+
+  test("a folder that is not there is made, one of two is not", async () => {
+    const { session, save } = await trained();
+    expect(await save.save(session, join(dir, "nodir", "x"))).toBe(join(dir, "nodir", "x"));
+    await expect(save.save(session, join(dir, "no", "such", "x"))).rejects.toThrow(/Parent directory of/);
+  });
+
+  test("local variables are left alone", async () => {
+    const { g } = model();
+    const local = getVariable(g, "local", { initializer: 1, collections: [GraphKeys.LOCAL_VARIABLES] });
+    const save = saver(g);
+    await using session = new Session(g);
+    await session.run([], { targets: [globalVariablesInitializer(g), local.initializer] });
+    await save.save(session, join(dir, "m"));
+    await session.run(local.assign(5) as Output);
+    await save.restore(session, join(dir, "m"));
+    expect(toNumbers(await session.run(local.snapshot))).toEqual([5]);
+    expect((await listVariables(join(dir, "m"))).map(([name]) => name)).toEqual(["r", "w"]);
   });
 });

@@ -5,7 +5,7 @@
  * @see TensorFlow python/checkpoint/restore.py "CheckpointPosition"
  */
 
-import { formatPyShape, isCompatible, type Shape, VarscopeError } from "../../base/index.ts";
+import { dtypeCppName, formatPyShape, isCompatible, type Shape, VarscopeError } from "../../base/index.ts";
 import type { VariableCollection, VariableEntry } from "../../formats/collection/index.ts";
 import { type ObjectGraph, type ObjectNode, VARIABLE_VALUE } from "../../formats/object-graph/graph.ts";
 import type { Graph } from "../../graph/index.ts";
@@ -121,7 +121,7 @@ function needFitting({ name, dtype, shape }: WantedLeaf, { key, ...there }: Vari
   if (dtype !== there.dtype) {
     throw new VarscopeError(
       "INVALID_ARGUMENT",
-      `tensor_name = ${key}; expected dtype ${dtype} does not equal original dtype ${there.dtype}`,
+      `tensor_name = ${key}; expected dtype ${dtypeCppName(dtype)} does not equal original dtype ${dtypeCppName(there.dtype)}`,
       { at: name },
     );
   }

@@ -3,7 +3,7 @@
  * Start at `restoreSites`.
  */
 
-import { type Shape, type Tensor, VarscopeError } from "../../base/index.ts";
+import { type Tensor, VarscopeError } from "../../base/index.ts";
 import { parseSliceSpec } from "../../formats/checkpoint/index.ts";
 import type { Graph, Operation, Output } from "../../graph/index.ts";
 import type { SaverDef } from "../../proto/meta-graph.gen.ts";
@@ -22,8 +22,8 @@ const READS: ReadonlySet<string> = new Set(["RestoreV2", "RestoreSlice", "Restor
 /** The values that a saver restores, in its order; none for a graph whose keys are not constants. */
 export function restoreSites(graph: Graph, def: SaverDef): RestoreSite[] {
   return assignsOf(graph.operation(def.restoreOpName)).flatMap((assign) => {
-    const { reads, reshapes } = readsOf(assign);
-    return reads.flatMap((value) => siteOf(value, assign, reshapes) ?? []);
+    const found = readsOf(assign);
+    return found.reads.flatMap((value) => siteOf(value, assign, found) ?? []);
   });
 }
 
@@ -37,40 +37,49 @@ function assignsOf(op: Operation, seen = new Set<Operation>()): Operation[] {
   });
 }
 
-function readsOf(assign: Operation): { readonly reads: Output[]; readonly reshapes: boolean } {
-  const reads = new Set<Output>();
-  const seen = new Set<Operation>();
-  let reshapes = false;
-  const stack = [...assign.inputs].reverse();
-  for (let x = stack.pop(); x !== undefined; x = stack.pop()) {
-    if (READS.has(x.op.type)) reads.add(x);
-    else if (!seen.has(x.op)) {
-      seen.add(x.op);
-      reshapes ||= x.op.type === "Reshape";
-      stack.push(...[...x.op.inputs].reverse());
-    }
-  }
-  return { reads: [...reads], reshapes };
+interface Reads {
+  readonly reads: readonly Output[];
+  /** the variable takes what was read as it is, or in another shape */
+  readonly isDirect: boolean;
+  readonly reshapes: boolean;
 }
 
-function siteOf(value: Output, assign: Operation, reshapes: boolean): RestoreSite | null {
+function readsOf(assign: Operation): Reads {
+  let x = assign.inputs[1];
+  let reshapes = false;
+  while (x !== undefined && (x.op.type === "Identity" || x.op.type === "Reshape")) {
+    reshapes ||= x.op.type === "Reshape";
+    x = x.op.inputs[0];
+  }
+  if (x !== undefined && READS.has(x.op.type)) return { reads: [x], isDirect: true, reshapes };
+  const reads = new Set<Output>();
+  const seen = new Set<Operation>();
+  const stack = [...assign.inputs].reverse();
+  for (let y = stack.pop(); y !== undefined; y = stack.pop()) {
+    if (READS.has(y.op.type)) reads.add(y);
+    else if (!seen.has(y.op)) {
+      seen.add(y.op);
+      stack.push(...[...y.op.inputs].reverse());
+    }
+  }
+  return { reads: [...reads], isDirect: false, reshapes: false };
+}
+
+function siteOf(value: Output, assign: Operation, { isDirect, reshapes }: Reads): RestoreSite | null {
   const [, names, slices] = value.op.inputs;
   const key = textAt(names, value.index);
   const slice = slices === undefined ? "" : textAt(slices, value.index);
   if (key === null || slice === null) return null;
-  const target = assign.inputs[0];
-  const isVariable = target !== undefined && (target.isRef || target.dtype === "resource");
-  const shape: Shape | null =
-    slice !== ""
-      ? parseSliceSpec(slice).fullShape
-      : isVariable
-        ? (target.handle?.shape ?? shapeOf(target))
-        : null;
-  const name = slice === "" && isVariable ? target.op.name : key;
-  return { name, key, dtype: value.dtype, shape, slice, reshapes, value, assign };
+  const common = { key, dtype: value.dtype, slice, reshapes, value, assign };
+  if (slice !== "") return { ...common, name: key, shape: parseSliceSpec(slice).fullShape };
+  const target = isDirect ? assign.inputs[0]! : null;
+  if (target === null) return { ...common, name: key, shape: null };
+  return {
+    ...common,
+    name: target.op.name,
+    shape: target.isRef ? target.shape : (target.handle?.shape ?? null),
+  };
 }
-
-const shapeOf = (x: Output): Shape | null => (x.isRef ? x.shape : null);
 
 function textAt(list: Output | undefined, index: number): string | null {
   const value = list?.op.attrs.value as Tensor | undefined;
