@@ -115,15 +115,13 @@ export function chooseMetaGraph(
       ? all.find(same(tags))
       : (all.find(same(["serve"])) ?? (all.length === 1 ? all[0] : undefined));
   if (found !== undefined) return found;
-  const have = all.map((meta) => `{${tagsOf(meta).join(", ")}}`).join(", ");
-  const wanted =
-    tags === undefined
-      ? "no MetaGraph with the tag serve"
-      : `no MetaGraph with the tags {${tags.join(", ")}}`;
-  throw new VarscopeError("NOT_FOUND", `${wanted} among ${all.length}: ${have}`, {
-    at,
-    hint: "give the tags of one of them",
-  });
+  const quoted = (names: readonly string[]): string => names.map((tag) => `'${tag}'`).join(", ");
+  const have = all.map((meta) => `{${quoted(tagsOf(meta))}}`).join(", ");
+  throw new VarscopeError(
+    "NOT_FOUND",
+    `MetaGraphDef associated with tags ${quoted(tags ?? ["serve"])} could not be found in SavedModel, with available tags '[${have}]'.`,
+    { at, hint: "give the tags of one of them" },
+  );
 }
 
 /** Types of nodes that are variables. */

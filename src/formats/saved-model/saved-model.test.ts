@@ -84,7 +84,7 @@ test("an unknown tag gets those that there are", async () => {
   const saved = await readSavedModelMeta(at("tf1"));
   expect(tagsOf(chooseMetaGraph(saved, ["serve", "gpu"]))).toEqual(["gpu", "serve"]);
   expect(() => chooseMetaGraph(saved, ["train"], "m")).toThrow(
-    "[NOT_FOUND] m: no MetaGraph with the tags {train} among 2: {serve}, {gpu, serve}; give the tags of one of them",
+    "[NOT_FOUND] m: MetaGraphDef associated with tags 'train' could not be found in SavedModel, with available tags '[{'serve'}, {'gpu', 'serve'}]'.; give the tags of one of them",
   );
 });
 
