@@ -17,6 +17,7 @@ import { pythonGraphSuite } from "./python-graphs.ts";
 import { remoteSuite } from "./remote.ts";
 import { startTensorFlow } from "./tensorflow.ts";
 import { trainingSuite } from "./training.ts";
+import { turnsSuite } from "./turns.ts";
 import { v1Suite } from "./v1.ts";
 
 const tf = await startTensorFlow();
@@ -40,3 +41,4 @@ kerasFileSuite(tf, folder);
 partitionedSuite(tf, folder);
 averageSuite(tf, folder);
 remoteSuite(tf, folder);
+turnsSuite(tf, folder);

@@ -1,6 +1,8 @@
 """Models written as TensorFlow users write them, in TF 1 style and with Keras."""
 import tensorflow as tf2
 
+from turns import turns  # noqa: F401, a program too
+
 tf = tf2.compat.v1
 
 
