@@ -3,18 +3,13 @@
 import {
   type DType,
   formatShape,
+  groupedBy,
   isCompatible,
   isStatic,
   type Shape,
-  sameShape,
   sizeOf,
 } from "../../base/index.ts";
-import {
-  collectionOf,
-  nearestNames,
-  type VariableCollection,
-  type VariableEntry,
-} from "../../formats/collection/index.ts";
+import { collectionOf, type VariableCollection, type VariableEntry } from "../../formats/collection/index.ts";
 import { matchVariables } from "../../formats/matching/index.ts";
 import type { KeyMap, MatchedVariable, MismatchedVariable, RestoreReport } from "./report.ts";
 
@@ -87,16 +82,18 @@ export function reportOf<W extends Wanted>(
   const matched = oncePerName(
     plan.found.map(({ wanted: { name }, entry }): MatchedVariable => ({ name, key: entry.key })),
   );
+  const keyOf = new Map(collection.variables.map((v) => [v.name, v.key]));
   const used = new Set(matched.map(({ key }) => key));
-  for (const { key } of plan.mismatched)
-    used.add(collection.variables.find((v) => v.name === key)?.key ?? key);
+  for (const { key } of plan.mismatched) used.add(keyOf.get(key) ?? key);
   const free = collection.variables.filter((v) => !used.has(v.key));
   const missing = oncePerName(plan.missing);
-  const renames = missing.length === 0 ? {} : renamesFor(wanted, matched, collection);
+  const alike = missing.length === 0 ? NOTHING : alikeOf(wanted, matched, collection);
+  const byName = new Map(free.map((v) => [v.name, v]));
+  const byMake = groupedBy(free, makeOf);
   const assignmentMap: Record<string, string> = {};
   for (const { name, key } of matched) assignmentMap[key] ??= name;
   for (const w of missing) {
-    const to = free.find((v) => v.name === renames[w.name]);
+    const to = byName.get(alike.renames[w.name] ?? "");
     if (to !== undefined && fits(w, to)) assignmentMap[to.key] ??= w.name;
   }
   return {
@@ -105,14 +102,8 @@ export function reportOf<W extends Wanted>(
     missing: missing.map((w) => ({
       name: w.name,
       key: w.key,
-      near: nearestNames(
-        w.key,
-        collection.variables.map((v) => v.key),
-      ),
-      fitting: free
-        .filter((v) => isFitting(w, v))
-        .slice(0, MOST_FITTING)
-        .map((v) => v.key),
+      near: (alike.near.get(w.name) ?? []).map((name) => keyOf.get(name)!),
+      fitting: (byMake.get(makeOf(w)) ?? []).slice(0, MOST_FITTING).map((v) => v.key),
     })),
     mismatched: oncePerName(plan.mismatched).map(({ name, key, what }) => ({ name, key, what })),
     unused: free.map((v) => v.key),
@@ -123,20 +114,29 @@ export function reportOf<W extends Wanted>(
 /** Candidates of the same shape that are listed. */
 const MOST_FITTING = 8;
 
-const isFitting = (w: Wanted, v: VariableEntry): boolean =>
-  w.dtype === v.dtype && w.shape !== null && v.shape !== null && sameShape(w.shape, v.shape);
+const makeOf = (v: { readonly dtype: DType; readonly shape: Shape | null }): string =>
+  `${v.dtype} ${formatShape(v.shape)}`;
 
 /** The slices of a variable are told as one. */
 const oncePerName = <T extends { readonly name: string }>(items: readonly T[]): T[] => [
   ...new Map(items.map((item) => [item.name, item])).values(),
 ];
 
-/** Names of the checkpoint for variables of the graph, over spellings, layers and roles. */
-function renamesFor(
+/** Names of the checkpoint for variables of the graph. */
+interface Alike {
+  /** the one that is meant, over spellings, layers and roles */
+  readonly renames: Readonly<Record<string, string>>;
+  /** those that are spelled alike, by name of the variable */
+  readonly near: ReadonlyMap<string, readonly string[]>;
+}
+
+const NOTHING: Alike = { renames: {}, near: new Map() };
+
+function alikeOf(
   wanted: readonly Wanted[],
   matched: readonly MatchedVariable[],
   collection: VariableCollection,
-): Readonly<Record<string, string>> {
+): Alike {
   const variables = oncePerName(wanted).map(({ name, dtype, shape }) => ({
     name,
     dtype,
@@ -146,5 +146,12 @@ function renamesFor(
   }));
   const graph = collectionOf({ path: "graph", format: "graph-def", variables });
   const map = new Map(matched.map(({ name, key }) => [name, key]));
-  return matchVariables(graph.variables, collection.variables, { map, structure: true }).renames;
+  const { renames, onlyInA } = matchVariables(graph.variables, collection.variables, {
+    map,
+    structure: true,
+  });
+  const near = new Map(Object.entries(renames).map(([name, to]): [string, string[]] => [name, [to]]));
+  for (const other of onlyInA)
+    near.set(other.name, [...new Set([...(near.get(other.name) ?? []), ...other.near])]);
+  return { renames, near };
 }
