@@ -75,22 +75,23 @@ export function bytesOfFloats(
   bad: Uint8Array,
   round: (x: number) => number,
 ): Uint8Array {
-  const finite = values.filter(Number.isFinite);
-  const low = finite.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const high = finite.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
+  const pixels = Array.from({ length: values.length / channels }, (_, i) => {
+    const pixel = values.slice(i * channels, (i + 1) * channels);
+    if (!pixel.every(Number.isFinite)) return null;
+    low = Math.min(low, ...pixel);
+    high = Math.max(high, ...pixel);
+    return pixel;
+  });
   const signed = low < 0;
   const most = signed ? Math.max(-low, Math.abs(high)) : high;
   const scale = most < ZERO ? 0 : round((signed ? 127 : 255) / most);
   const offset = signed ? 128 : 0;
   const out = new Uint8Array(values.length);
-  for (let at = 0; at < values.length; at += channels) {
-    const pixel = values.slice(at, at + channels);
-    if (pixel.every(Number.isFinite))
-      out.set(
-        pixel.map((v) => Math.trunc(round(round(v * scale) + offset))),
-        at,
-      );
-    else out.set(bad.subarray(0, channels), at);
+  for (const [i, pixel] of pixels.entries()) {
+    const bytes = pixel?.map((v) => Math.trunc(round(round(v * scale) + offset)));
+    out.set(bytes ?? bad.subarray(0, channels), i * channels);
   }
   return out;
 }
