@@ -1,14 +1,14 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
 import { latestCheckpoint, listVariables } from "../formats/checkpoint/index.ts";
 import { readMetaGraph } from "../formats/meta-graph/index.ts";
 import { Graph, type Operation, type Output } from "../graph/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
-import { SaverDefSchema } from "../proto/meta-graph.gen.ts";
+import { MetaGraphDefSchema, SaverDefSchema } from "../proto/meta-graph.gen.ts";
 import { Session } from "../run/index.ts";
 import {
   constantInitializer,
@@ -81,12 +81,31 @@ describe("a checkpoint", () => {
     expect(await values(fresh)).toEqual([[4, 5], [8]]);
   });
 
+  test("leaves out the graph's defaults on request", async () => {
+    const { session, save } = await trained();
+    await save.save(session, join(dir, "m"), { globalStep: 1 });
+    await save.save(session, join(dir, "m"), { globalStep: 2, stripDefaultAttrs: true });
+    const [whole, stripped] = [1, 2].map((step) => readFileSync(join(dir, `m-${step}.meta`)));
+    const attrs = (bytes: Uint8Array): string[] =>
+      Object.keys(fromBinary(MetaGraphDefSchema, bytes).graphDef!.node.find((n) => n.name === "w")!.attr);
+    expect(attrs(whole!)).toContain("container");
+    expect(attrs(stripped!)).toEqual(attrs(whole!).filter((key) => !/^(container|shared_name)$/.test(key)));
+    const meta = readMetaGraph(stripped!, { registry: CORE_OPS, readVariable: variableFromProto });
+    expect(meta.info.strippedDefaultAttrs).toBe(true);
+    await using fresh = new Session(meta.graph);
+    await saver(meta.graph, { saverDef: meta.saverDef! }).restore(fresh, join(dir, "m-2"));
+    expect(await values(fresh)).toEqual([[4, 5], [8]]);
+  });
+
   test("is named by the step, padded on request", async () => {
     const { g, session } = await trained();
     const step = getOrCreateGlobalStep(g);
     await session.run([], { targets: [step.initializer] });
     const padded = saver(g, { padStepNumber: true, name: "padded" });
     expect(await padded.save(session, join(dir, "p"), { globalStep: step })).toBe(join(dir, "p-00000000"));
+    expect(await padded.save(session, join(dir, "p"), { globalStep: step.name })).toBe(
+      join(dir, "p-00000000"),
+    );
     expect(await padded.save(session, join(dir, "p"), { globalStep: 12 })).toBe(join(dir, "p-00000012"));
     expect(await latestCheckpoint(dir)).toBe(join(dir, "p-00000012"));
   });

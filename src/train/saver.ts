@@ -5,12 +5,13 @@
  * @see TensorFlow python/training/saver.py; python/checkpoint/checkpoint_management.py
  */
 
+import { toBinary } from "@bufbuild/protobuf";
 import { basename, dirname, isDir, now, writeFileAtomic } from "#platform";
 import { isVarscopeError, toNumbers, VarscopeError } from "../base/index.ts";
 import { updateCheckpointState } from "../formats/checkpoint/index.ts";
-import { writeMetaGraph } from "../formats/meta-graph/index.ts";
+import { exportMetaGraph, writeMetaGraph } from "../formats/meta-graph/index.ts";
 import type { Graph, Output } from "../graph/index.ts";
-import type { SaverDef } from "../proto/meta-graph.gen.ts";
+import { MetaGraphDefSchema, type SaverDef } from "../proto/meta-graph.gen.ts";
 import type { Session } from "../run/index.ts";
 import { isVariable, type Variable } from "../variables/index.ts";
 import { Kept, metaGraphFilename } from "./kept.ts";
@@ -200,10 +201,17 @@ async function save(
     }
   }
   if (writesMeta) {
-    const meta = { graph: session.graph, saverDef: def ?? undefined };
-    await writeFileAtomic(metaGraphFilename(file, metaGraphSuffix), [writeMetaGraph(meta)]);
+    const meta = metaGraphOf(session.graph, def, options);
+    await writeFileAtomic(metaGraphFilename(file, metaGraphSuffix), [meta]);
   }
   return written;
+}
+
+function metaGraphOf(graph: Graph, def: SaverDef | null, { stripDefaultAttrs }: SaveOptions): Uint8Array {
+  const saverDef = def ?? undefined;
+  return stripDefaultAttrs
+    ? toBinary(MetaGraphDefSchema, exportMetaGraph(graph, { saverDef, stripDefaultAttrs }))
+    : writeMetaGraph({ graph, saverDef });
 }
 
 /** A server writes the checkpoint; state file and MetaGraph are written here. */
