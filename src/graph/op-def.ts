@@ -160,6 +160,8 @@ export interface OpAspects<I, O, A> {
   readonly variable?: (attrs: AttrsOf<A>) => HandleSpec;
   /** TensorFlow's own note on what kind of tensor each output is, where its OpDef has one. @see core/framework/full_type.proto */
   readonly fullType?: (attrs: AttrsOf<A>) => FullType;
+  /** it runs even if an op that it waits for by a control edge lies in a branch that is not taken */
+  readonly runsAfterDead?: boolean;
   /** control flow: solved while planning, never run as an op */
   readonly control?: ControlKind;
 }

@@ -90,10 +90,11 @@ export const LoopCond = defineOp("LoopCond", {
   ...planned,
 });
 
-/** Does nothing; something to hang control edges on. */
+/** Does nothing; something to hang control edges on, of branches too of which one is not taken. */
 export const ControlTrigger = defineOp("ControlTrigger", {
   inputs: {},
   outputs: {},
+  runsAfterDead: true,
   infer: () => [],
   grad: absent("it has no outputs"),
   lower: () => [],

@@ -177,7 +177,8 @@ function findDead(
       else alias.set(op.outputs[0]!, taken);
       continue;
     }
-    if (inputs.some((x) => dead.has(x)) || op.controlInputs.some((c) => dead.has(c))) {
+    const waitsForDead = op.def?.runsAfterDead !== true && op.controlInputs.some((c) => dead.has(c));
+    if (waitsForDead || inputs.some((x) => dead.has(x))) {
       markDead(op, dead);
       continue;
     }

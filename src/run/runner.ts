@@ -34,6 +34,22 @@ export interface Start {
   readonly signal: AbortSignal | undefined;
 }
 
+/** A request whose conditionals are decided. */
+interface Solved {
+  readonly request: Request;
+  readonly pruned: () => Pruned;
+  readonly key: string;
+  /** those that were given, and what computing predicates leaves */
+  readonly feeds: ReadonlyMap<Output, Tensor>;
+}
+
+/** A plan that ran. */
+interface Computed {
+  readonly plan: Plan;
+  readonly values: readonly (Tensor | undefined)[];
+  readonly feeds: ReadonlyMap<Output, Tensor>;
+}
+
 /** Plans of one graph. */
 export class Runner {
   private readonly services: RunnerServices;
@@ -54,10 +70,17 @@ export class Runner {
 
   /** Values of the request's fetches. Variables change only where `commit` says so, and only when all succeeded. */
   async evaluate(request: Request, start: Start, commit: boolean): Promise<Tensor[]> {
-    const { feeds, store, signal } = start;
+    const { plan, values, feeds } = await this.compute(request, start);
+    const results = collect(plan, values, feeds);
+    if (commit) commitWrites(plan, values, feeds, start.store);
+    return results;
+  }
+
+  private async compute(asked: Request, given: Start): Promise<Computed> {
+    const { store, signal } = given;
     checkAborted(signal);
-    const { pruned, key } = await this.solveControl(request, start);
-    const plan = await this.planFor(request, pruned, key, start);
+    const { request, pruned, key, feeds } = await this.solveControl(asked, given);
+    const plan = await this.planFor(request, pruned, key, { ...given, feeds });
     const values: (Tensor | undefined)[] = [];
     for (const [output, slot] of plan.analysis.feeds) values[slot.id] = feeds.get(output)!;
     readVariables(plan, values, store);
@@ -67,9 +90,7 @@ export class Runner {
       await stage.run(values, store, host);
     }
     checkAborted(signal);
-    const results = collect(plan, values, feeds);
-    if (commit) commitWrites(plan, values, feeds, store);
-    return results;
+    return { plan, values, feeds };
   }
 
   private hostServices(signal: AbortSignal | undefined): HostServices {
@@ -91,30 +112,41 @@ export class Runner {
   }
 
   /** Prunes; where conditionals need the values of predicates, these are computed first. */
-  private async solveControl(request: Request, start: Start): Promise<{ pruned: () => Pruned; key: string }> {
-    const { feeds } = start;
-    const base = requestKey(request);
-    if (this.families.has(base)) return { pruned: () => prune(request, () => null), key: base };
+  private async solveControl(asked: Request, { feeds: given, ...start }: Start): Promise<Solved> {
+    const base = requestKey(asked);
+    if (this.families.has(base))
+      return { request: asked, pruned: () => prune(asked, () => null), key: base, feeds: given };
     const fedPredicates = this.fedPredicates.get(base);
     if (fedPredicates !== undefined) {
-      const key = base + decisions(fedPredicates, (x) => isTrue(feeds.get(x)!));
-      if (this.families.has(key)) return { pruned: () => prune(request, (x) => isTrue(feeds.get(x)!)), key };
+      const taken = (x: Output): boolean => isTrue(given.get(x)!);
+      const key = base + decisions(fedPredicates, taken);
+      if (this.families.has(key))
+        return { request: asked, pruned: () => prune(asked, taken), key, feeds: given };
     }
+    const feeds = new Map(given);
     const known = new Map<Output, boolean>();
     const predicate = (x: Output): boolean | null => {
       const fed = feeds.get(x);
       return fed === undefined ? (known.get(x) ?? null) : isTrue(fed);
     };
     for (;;) {
+      const request: Request = { ...asked, fed: new Set(feeds.keys()) };
       const pruned = prune(request, predicate);
       if (pruned.unknown.length === 0) {
         const preds = predicatesOf(pruned);
-        if (preds.length > 0 && preds.every((x) => feeds.has(x))) this.fedPredicates.set(base, preds);
-        return { pruned: () => pruned, key: base + decisions(preds, predicate) };
+        if (preds.length > 0 && preds.every((x) => given.has(x))) this.fedPredicates.set(base, preds);
+        return {
+          request,
+          pruned: () => pruned,
+          key: requestKey(request) + decisions(preds, predicate),
+          feeds,
+        };
       }
       const inner: Request = { fetches: pruned.unknown, targets: [], fed: request.fed };
-      const values = await this.evaluate(inner, start, false);
+      const computed = await this.compute(inner, { ...start, feeds });
+      const values = collect(computed.plan, computed.values, computed.feeds);
       for (const [i, x] of pruned.unknown.entries()) known.set(x, isTrue(values[i]!));
+      for (const [x, value] of keptOf(computed)) feeds.set(x, value);
     }
   }
 
@@ -179,6 +211,23 @@ function stillHolds({ analysis }: Plan, store: VariableStore): boolean {
 function readVariables({ analysis }: Plan, values: (Tensor | undefined)[], store: VariableStore): void {
   for (const slot of analysis.reads)
     values[slot.id] = store.need(slot.key!, analysis.variables.get(slot.key!)!.isRef);
+}
+
+/**
+ * What ops with a state gave while predicates were computed: they do not run again, so that nothing is drawn or popped twice. Where that run
+ * wrote variables too, all of it runs again, since what it wrote was not kept.
+ */
+function keptOf({ plan: { analysis }, values, feeds }: Computed): ReadonlyMap<Output, Tensor> {
+  const kept = new Map(feeds);
+  if (analysis.final.size > 0) return kept;
+  for (const { op, outputs } of analysis.steps) {
+    if (op.needDef().stateful !== true) continue;
+    outputs.forEach((slot, i) => {
+      const value = slot === null ? undefined : values[slot.id];
+      if (value !== undefined) kept.set(op.outputs[i]!, value);
+    });
+  }
+  return kept;
 }
 
 /** Results for the caller: copies where a tensor is a variable's or the plan's own. */

@@ -1,0 +1,102 @@
+/** Graphs and SavedModels with loops, conditionals, arrays and functions give what TensorFlow gave: the goldens of tools/goldens/control_flow.py. */
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { type DType, fromBytes, type Tensor, toNumbers } from "../../base/index.ts";
+import { readGraphDef } from "../../formats/graph-def/index.ts";
+import { cond, Graph, type Output } from "../../graph/index.ts";
+import { CORE_OPS } from "../../ops/index.ts";
+import { loadSavedModel } from "../../train/saved-model/index.ts";
+import { Session } from "../index.ts";
+
+interface TensorJson {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly base64: string;
+}
+
+interface RunJson {
+  readonly feeds: Readonly<Record<string, TensorJson>>;
+  readonly fetches: Readonly<Record<string, TensorJson>>;
+}
+
+interface GraphJson {
+  readonly file: string;
+  readonly claim: string;
+  readonly init: readonly string[];
+  readonly runs: readonly RunJson[];
+}
+
+const GOLDENS = new URL("../../../tests/goldens/control-flow/", import.meta.url);
+const manifest = JSON.parse(readFileSync(new URL("manifest.json", GOLDENS), "utf8")) as {
+  readonly graphs: readonly GraphJson[];
+  readonly savedModels: readonly { readonly folder: string; readonly runs: readonly RunJson[] }[];
+};
+
+const readTensor = ({ dtype, shape, base64 }: TensorJson): Tensor =>
+  fromBytes(dtype, shape, Uint8Array.from(Buffer.from(base64, "base64")));
+
+/** |ours - TensorFlow's| <= 1e-5 (1 + |TensorFlow's|) */
+function expectClose(got: Tensor, want: Tensor, at: string): void {
+  expect(got.dtype, at).toBe(want.dtype);
+  expect(got.shape, at).toEqual(want.shape);
+  const values = toNumbers(got);
+  for (const [i, v] of toNumbers(want).entries()) {
+    const near = Math.abs(values[i]! - v) <= 1e-5 * (1 + Math.abs(v));
+    expect(near, `${at}[${i}] is ${values[i]}, TensorFlow's ${v}`).toBe(true);
+  }
+}
+
+const load = (file: string) =>
+  readGraphDef(gunzipSync(readFileSync(new URL(file, GOLDENS))), { registry: CORE_OPS });
+
+describe.each(manifest.graphs)("$file", ({ file, init, runs }) => {
+  test("gives TensorFlow's values", async () => {
+    await using session = new Session(load(file), { warn: () => {} });
+    await session.run([], { targets: init });
+    for (const [i, { feeds, fetches }] of runs.entries()) {
+      const names = Object.keys(fetches);
+      const fed = Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, readTensor(t)]));
+      const values = await session.run(names, { feeds: fed });
+      names.forEach((name, k) => {
+        expectClose(values[k]!, readTensor(fetches[name]!), `run ${i}, ${name}`);
+      });
+    }
+  });
+});
+
+describe.each(manifest.savedModels)("SavedModel $folder", ({ folder, runs }) => {
+  test("gives TensorFlow's values", async () => {
+    await using model = await loadSavedModel(fileURLToPath(new URL(folder, GOLDENS)));
+    for (const [i, { feeds, fetches }] of runs.entries()) {
+      const fed = Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, readTensor(t)]));
+      const got = await model.run(fed);
+      expect(Object.keys(got).sort()).toEqual(Object.keys(fetches).sort());
+      for (const [name, want] of Object.entries(fetches))
+        expectClose(got[name] as Tensor, readTensor(want), `run ${i}, ${name}`);
+    }
+  });
+});
+
+test("what is drawn to decide a conditional is drawn once", async () => {
+  const graph = new Graph(CORE_OPS);
+  const shape = graph.constant([], { dtype: "int32", shape: [0] });
+  const drawn = graph.add("RandomUniform", [shape], { attrs: { dtype: "float32" } });
+  const y = cond(
+    graph.add("Less", [drawn, 0.5]),
+    () => graph.add("Identity", [drawn]),
+    () => graph.add("Add", [drawn, 10]),
+  ) as Output;
+  await using session = new Session(graph);
+  for (let i = 0; i < 20; i++) {
+    const [value, was] = toNumbers(await session.run(graph.add("Pack", [[y, drawn]]))) as [number, number];
+    expect(value).toBe(Math.fround(was < 0.5 ? was : was + 10));
+  }
+});
+
+test("a function that calls itself without end is refused, where TensorFlow's process dies", async () => {
+  await using session = new Session(load("recursive.pb.gz"));
+  await expect(session.run("y:0", { feeds: { "n:0": 5 } })).rejects.toThrow(/deep/);
+});
