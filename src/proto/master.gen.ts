@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file master.proto.
  */
 export const file_master: GenFile = /*@__PURE__*/
-  fileDesc("CgxtYXN0ZXIucHJvdG8SCnRlbnNvcmZsb3cieAoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSJwoJZ3JhcGhfZGVmGAEgASgLMhQudGVuc29yZmxvdy5HcmFwaERlZhInCgZjb25maWcYAiABKAsyFy50ZW5zb3JmbG93LkNvbmZpZ1Byb3RvEg4KBnRhcmdldBgDIAEoCSJGChVDcmVhdGVTZXNzaW9uUmVzcG9uc2USFgoOc2Vzc2lvbl9oYW5kbGUYASABKAkSFQoNZ3JhcGhfdmVyc2lvbhgCIAEoAyJ2ChRFeHRlbmRTZXNzaW9uUmVxdWVzdBIWCg5zZXNzaW9uX2hhbmRsZRgBIAEoCRInCglncmFwaF9kZWYYAiABKAsyFC50ZW5zb3JmbG93LkdyYXBoRGVmEh0KFWN1cnJlbnRfZ3JhcGhfdmVyc2lvbhgDIAEoAyIyChVFeHRlbmRTZXNzaW9uUmVzcG9uc2USGQoRbmV3X2dyYXBoX3ZlcnNpb24YBCABKAMi8wEKDlJ1blN0ZXBSZXF1ZXN0EhYKDnNlc3Npb25faGFuZGxlGAEgASgJEioKBGZlZWQYAiADKAsyHC50ZW5zb3JmbG93Lk5hbWVkVGVuc29yUHJvdG8SDQoFZmV0Y2gYAyADKAkSDgoGdGFyZ2V0GAQgAygJEicKB29wdGlvbnMYBSABKAsyFi50ZW5zb3JmbG93LlJ1bk9wdGlvbnMSGgoScGFydGlhbF9ydW5faGFuZGxlGAYgASgJEiUKHXN0b3JlX2Vycm9yc19pbl9yZXNwb25zZV9ib2R5GAcgASgIEhIKCnJlcXVlc3RfaWQYCCABKAMinQEKD1J1blN0ZXBSZXNwb25zZRIsCgZ0ZW5zb3IYASADKAsyHC50ZW5zb3JmbG93Lk5hbWVkVGVuc29yUHJvdG8SKQoIbWV0YWRhdGEYAiABKAsyFy50ZW5zb3JmbG93LlJ1bk1ldGFkYXRhEhMKC3N0YXR1c19jb2RlGAMgASgFEhwKFHN0YXR1c19lcnJvcl9tZXNzYWdlGAQgASgJInEKFlBhcnRpYWxSdW5TZXR1cFJlcXVlc3QSFgoOc2Vzc2lvbl9oYW5kbGUYASABKAkSDAoEZmVlZBgCIAMoCRINCgVmZXRjaBgDIAMoCRIOCgZ0YXJnZXQYBCADKAkSEgoKcmVxdWVzdF9pZBgFIAEoAyI1ChdQYXJ0aWFsUnVuU2V0dXBSZXNwb25zZRIaChJwYXJ0aWFsX3J1bl9oYW5kbGUYASABKAkiLQoTQ2xvc2VTZXNzaW9uUmVxdWVzdBIWCg5zZXNzaW9uX2hhbmRsZRgBIAEoCSIWChRDbG9zZVNlc3Npb25SZXNwb25zZSI5CgxSZXNldFJlcXVlc3QSEQoJY29udGFpbmVyGAEgAygJEhYKDmRldmljZV9maWx0ZXJzGAIgAygJIg8KDVJlc2V0UmVzcG9uc2UiLAoSTGlzdERldmljZXNSZXF1ZXN0EhYKDnNlc3Npb25faGFuZGxlGAEgASgJIn4KE0xpc3REZXZpY2VzUmVzcG9uc2USMgoMbG9jYWxfZGV2aWNlGAEgAygLMhwudGVuc29yZmxvdy5EZXZpY2VBdHRyaWJ1dGVzEjMKDXJlbW90ZV9kZXZpY2UYAiADKAsyHC50ZW5zb3JmbG93LkRldmljZUF0dHJpYnV0ZXMibwoTTWFrZUNhbGxhYmxlUmVxdWVzdBIWCg5zZXNzaW9uX2hhbmRsZRgBIAEoCRIsCgdvcHRpb25zGAIgASgLMhsudGVuc29yZmxvdy5DYWxsYWJsZU9wdGlvbnMSEgoKcmVxdWVzdF9pZBgDIAEoAyImChRNYWtlQ2FsbGFibGVSZXNwb25zZRIOCgZoYW5kbGUYASABKAMidwoSUnVuQ2FsbGFibGVSZXF1ZXN0EhYKDnNlc3Npb25faGFuZGxlGAEgASgJEg4KBmhhbmRsZRgCIAEoAxIlCgRmZWVkGAMgAygLMhcudGVuc29yZmxvdy5UZW5zb3JQcm90bxISCgpyZXF1ZXN0X2lkGAQgASgDImgKE1J1bkNhbGxhYmxlUmVzcG9uc2USJgoFZmV0Y2gYASADKAsyFy50ZW5zb3JmbG93LlRlbnNvclByb3RvEikKCG1ldGFkYXRhGAIgASgLMhcudGVuc29yZmxvdy5SdW5NZXRhZGF0YSJAChZSZWxlYXNlQ2FsbGFibGVSZXF1ZXN0EhYKDnNlc3Npb25faGFuZGxlGAEgASgJEg4KBmhhbmRsZRgCIAEoAyIZChdSZWxlYXNlQ2FsbGFibGVSZXNwb25zZSJJChBOYW1lZFRlbnNvclByb3RvEgwKBG5hbWUYASABKAkSJwoGdGVuc29yGAIgASgLMhcudGVuc29yZmxvdy5UZW5zb3JQcm90byJ+ChBEZXZpY2VBdHRyaWJ1dGVzEgwKBG5hbWUYASABKAkSEwoLZGV2aWNlX3R5cGUYAiABKAkSFAoMbWVtb3J5X2xpbWl0GAQgASgDEhMKC2luY2FybmF0aW9uGAYgASgGEhwKFHBoeXNpY2FsX2RldmljZV9kZXNjGAcgASgJIvQBCgtDb25maWdQcm90bxIkChxpbnRyYV9vcF9wYXJhbGxlbGlzbV90aHJlYWRzGAIgASgFEhYKDmRldmljZV9maWx0ZXJzGAQgAygJEhwKFGFsbG93X3NvZnRfcGxhY2VtZW50GAcgASgIEhwKFGxvZ19kZXZpY2VfcGxhY2VtZW50GAggASgIEh8KF29wZXJhdGlvbl90aW1lb3V0X2luX21zGAsgASgDEisKC2NsdXN0ZXJfZGVmGA4gASgLMhYudGVuc29yZmxvdy5DbHVzdGVyRGVmEh0KFWlzb2xhdGVfc2Vzc2lvbl9zdGF0ZRgPIAEoCCItCgpDbHVzdGVyRGVmEh8KA2pvYhgBIAMoCzISLnRlbnNvcmZsb3cuSm9iRGVmInIKBkpvYkRlZhIMCgRuYW1lGAEgASgJEiwKBXRhc2tzGAIgAygLMh0udGVuc29yZmxvdy5Kb2JEZWYuVGFza3NFbnRyeRosCgpUYXNrc0VudHJ5EgsKA2tleRgBIAEoBRINCgV2YWx1ZRgCIAEoCToCOAEiawoPQ2FsbGFibGVPcHRpb25zEgwKBGZlZWQYASADKAkSDQoFZmV0Y2gYAiADKAkSDgoGdGFyZ2V0GAMgAygJEisKC3J1bl9vcHRpb25zGAQgASgLMhYudGVuc29yZmxvdy5SdW5PcHRpb25zIlkKClJ1bk9wdGlvbnMSEwoLdHJhY2VfbGV2ZWwYASABKAUSFQoNdGltZW91dF9pbl9tcxgCIAEoAxIfChdvdXRwdXRfcGFydGl0aW9uX2dyYXBocxgFIAEoCCJoCgtSdW5NZXRhZGF0YRIpCgpzdGVwX3N0YXRzGAEgASgLMhUudGVuc29yZmxvdy5TdGVwU3RhdHMSLgoQcGFydGl0aW9uX2dyYXBocxgDIAMoCzIULnRlbnNvcmZsb3cuR3JhcGhEZWYiOwoJU3RlcFN0YXRzEi4KCWRldl9zdGF0cxgBIAMoCzIbLnRlbnNvcmZsb3cuRGV2aWNlU3RlcFN0YXRzIlAKD0RldmljZVN0ZXBTdGF0cxIOCgZkZXZpY2UYASABKAkSLQoKbm9kZV9zdGF0cxgCIAMoCzIZLnRlbnNvcmZsb3cuTm9kZUV4ZWNTdGF0cyK7AQoNTm9kZUV4ZWNTdGF0cxIRCglub2RlX25hbWUYASABKAkSGAoQYWxsX3N0YXJ0X21pY3JvcxgCIAEoAxIbChNvcF9zdGFydF9yZWxfbWljcm9zGAMgASgDEhkKEW9wX2VuZF9yZWxfbWljcm9zGAQgASgDEhoKEmFsbF9lbmRfcmVsX21pY3JvcxgFIAEoAxIWCg50aW1lbGluZV9sYWJlbBgIIAEoCRIRCgl0aHJlYWRfaWQYCiABKA1iBnByb3RvMw", [file_graph, file_tensor]);
+  fileDesc("CgxtYXN0ZXIucHJvdG8SCnRlbnNvcmZsb3cieAoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSJwoJZ3JhcGhfZGVmGAEgASgLMhQudGVuc29yZmxvdy5HcmFwaERlZhInCgZjb25maWcYAiABKAsyFy50ZW5zb3JmbG93LkNvbmZpZ1Byb3RvEg4KBnRhcmdldBgDIAEoCSJGChVDcmVhdGVTZXNzaW9uUmVzcG9uc2USFgoOc2Vzc2lvbl9oYW5kbGUYASABKAkSFQoNZ3JhcGhfdmVyc2lvbhgCIAEoAyJ2ChRFeHRlbmRTZXNzaW9uUmVxdWVzdBIWCg5zZXNzaW9uX2hhbmRsZRgBIAEoCRInCglncmFwaF9kZWYYAiABKAsyFC50ZW5zb3JmbG93LkdyYXBoRGVmEh0KFWN1cnJlbnRfZ3JhcGhfdmVyc2lvbhgDIAEoAyIyChVFeHRlbmRTZXNzaW9uUmVzcG9uc2USGQoRbmV3X2dyYXBoX3ZlcnNpb24YBCABKAMi8wEKDlJ1blN0ZXBSZXF1ZXN0EhYKDnNlc3Npb25faGFuZGxlGAEgASgJEioKBGZlZWQYAiADKAsyHC50ZW5zb3JmbG93Lk5hbWVkVGVuc29yUHJvdG8SDQoFZmV0Y2gYAyADKAkSDgoGdGFyZ2V0GAQgAygJEicKB29wdGlvbnMYBSABKAsyFi50ZW5zb3JmbG93LlJ1bk9wdGlvbnMSGgoScGFydGlhbF9ydW5faGFuZGxlGAYgASgJEiUKHXN0b3JlX2Vycm9yc19pbl9yZXNwb25zZV9ib2R5GAcgASgIEhIKCnJlcXVlc3RfaWQYCCABKAMinQEKD1J1blN0ZXBSZXNwb25zZRIsCgZ0ZW5zb3IYASADKAsyHC50ZW5zb3JmbG93Lk5hbWVkVGVuc29yUHJvdG8SKQoIbWV0YWRhdGEYAiABKAsyFy50ZW5zb3JmbG93LlJ1bk1ldGFkYXRhEhMKC3N0YXR1c19jb2RlGAMgASgFEhwKFHN0YXR1c19lcnJvcl9tZXNzYWdlGAQgASgJInEKFlBhcnRpYWxSdW5TZXR1cFJlcXVlc3QSFgoOc2Vzc2lvbl9oYW5kbGUYASABKAkSDAoEZmVlZBgCIAMoCRINCgVmZXRjaBgDIAMoCRIOCgZ0YXJnZXQYBCADKAkSEgoKcmVxdWVzdF9pZBgFIAEoAyI1ChdQYXJ0aWFsUnVuU2V0dXBSZXNwb25zZRIaChJwYXJ0aWFsX3J1bl9oYW5kbGUYASABKAkiLQoTQ2xvc2VTZXNzaW9uUmVxdWVzdBIWCg5zZXNzaW9uX2hhbmRsZRgBIAEoCSIWChRDbG9zZVNlc3Npb25SZXNwb25zZSI5CgxSZXNldFJlcXVlc3QSEQoJY29udGFpbmVyGAEgAygJEhYKDmRldmljZV9maWx0ZXJzGAIgAygJIg8KDVJlc2V0UmVzcG9uc2UiLAoSTGlzdERldmljZXNSZXF1ZXN0EhYKDnNlc3Npb25faGFuZGxlGAEgASgJIn4KE0xpc3REZXZpY2VzUmVzcG9uc2USMgoMbG9jYWxfZGV2aWNlGAEgAygLMhwudGVuc29yZmxvdy5EZXZpY2VBdHRyaWJ1dGVzEjMKDXJlbW90ZV9kZXZpY2UYAiADKAsyHC50ZW5zb3JmbG93LkRldmljZUF0dHJpYnV0ZXMiSQoQTmFtZWRUZW5zb3JQcm90bxIMCgRuYW1lGAEgASgJEicKBnRlbnNvchgCIAEoCzIXLnRlbnNvcmZsb3cuVGVuc29yUHJvdG8ifgoQRGV2aWNlQXR0cmlidXRlcxIMCgRuYW1lGAEgASgJEhMKC2RldmljZV90eXBlGAIgASgJEhQKDG1lbW9yeV9saW1pdBgEIAEoAxITCgtpbmNhcm5hdGlvbhgGIAEoBhIcChRwaHlzaWNhbF9kZXZpY2VfZGVzYxgHIAEoCSL0AQoLQ29uZmlnUHJvdG8SJAocaW50cmFfb3BfcGFyYWxsZWxpc21fdGhyZWFkcxgCIAEoBRIWCg5kZXZpY2VfZmlsdGVycxgEIAMoCRIcChRhbGxvd19zb2Z0X3BsYWNlbWVudBgHIAEoCBIcChRsb2dfZGV2aWNlX3BsYWNlbWVudBgIIAEoCBIfChdvcGVyYXRpb25fdGltZW91dF9pbl9tcxgLIAEoAxIrCgtjbHVzdGVyX2RlZhgOIAEoCzIWLnRlbnNvcmZsb3cuQ2x1c3RlckRlZhIdChVpc29sYXRlX3Nlc3Npb25fc3RhdGUYDyABKAgiLQoKQ2x1c3RlckRlZhIfCgNqb2IYASADKAsyEi50ZW5zb3JmbG93LkpvYkRlZiJyCgZKb2JEZWYSDAoEbmFtZRgBIAEoCRIsCgV0YXNrcxgCIAMoCzIdLnRlbnNvcmZsb3cuSm9iRGVmLlRhc2tzRW50cnkaLAoKVGFza3NFbnRyeRILCgNrZXkYASABKAUSDQoFdmFsdWUYAiABKAk6AjgBIlkKClJ1bk9wdGlvbnMSEwoLdHJhY2VfbGV2ZWwYASABKAUSFQoNdGltZW91dF9pbl9tcxgCIAEoAxIfChdvdXRwdXRfcGFydGl0aW9uX2dyYXBocxgFIAEoCCJoCgtSdW5NZXRhZGF0YRIpCgpzdGVwX3N0YXRzGAEgASgLMhUudGVuc29yZmxvdy5TdGVwU3RhdHMSLgoQcGFydGl0aW9uX2dyYXBocxgDIAMoCzIULnRlbnNvcmZsb3cuR3JhcGhEZWYiOwoJU3RlcFN0YXRzEi4KCWRldl9zdGF0cxgBIAMoCzIbLnRlbnNvcmZsb3cuRGV2aWNlU3RlcFN0YXRzIlAKD0RldmljZVN0ZXBTdGF0cxIOCgZkZXZpY2UYASABKAkSLQoKbm9kZV9zdGF0cxgCIAMoCzIZLnRlbnNvcmZsb3cuTm9kZUV4ZWNTdGF0cyK7AQoNTm9kZUV4ZWNTdGF0cxIRCglub2RlX25hbWUYASABKAkSGAoQYWxsX3N0YXJ0X21pY3JvcxgCIAEoAxIbChNvcF9zdGFydF9yZWxfbWljcm9zGAMgASgDEhkKEW9wX2VuZF9yZWxfbWljcm9zGAQgASgDEhoKEmFsbF9lbmRfcmVsX21pY3JvcxgFIAEoAxIWCg50aW1lbGluZV9sYWJlbBgIIAEoCRIRCgl0aHJlYWRfaWQYCiABKA1iBnByb3RvMw", [file_graph, file_tensor]);
 
 /**
  * @generated from message tensorflow.CreateSessionRequest
@@ -365,139 +365,6 @@ export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__P
   messageDesc(file_master, 13);
 
 /**
- * @generated from message tensorflow.MakeCallableRequest
- */
-export type MakeCallableRequest = Message<"tensorflow.MakeCallableRequest"> & {
-  /**
-   * @generated from field: string session_handle = 1;
-   */
-  sessionHandle: string;
-
-  /**
-   * @generated from field: tensorflow.CallableOptions options = 2;
-   */
-  options?: CallableOptions | undefined;
-
-  /**
-   * @generated from field: int64 request_id = 3;
-   */
-  requestId: bigint;
-};
-
-/**
- * Describes the message tensorflow.MakeCallableRequest.
- * Use `create(MakeCallableRequestSchema)` to create a new message.
- */
-export const MakeCallableRequestSchema: GenMessage<MakeCallableRequest> = /*@__PURE__*/
-  messageDesc(file_master, 14);
-
-/**
- * @generated from message tensorflow.MakeCallableResponse
- */
-export type MakeCallableResponse = Message<"tensorflow.MakeCallableResponse"> & {
-  /**
-   * @generated from field: int64 handle = 1;
-   */
-  handle: bigint;
-};
-
-/**
- * Describes the message tensorflow.MakeCallableResponse.
- * Use `create(MakeCallableResponseSchema)` to create a new message.
- */
-export const MakeCallableResponseSchema: GenMessage<MakeCallableResponse> = /*@__PURE__*/
-  messageDesc(file_master, 15);
-
-/**
- * @generated from message tensorflow.RunCallableRequest
- */
-export type RunCallableRequest = Message<"tensorflow.RunCallableRequest"> & {
-  /**
-   * @generated from field: string session_handle = 1;
-   */
-  sessionHandle: string;
-
-  /**
-   * @generated from field: int64 handle = 2;
-   */
-  handle: bigint;
-
-  /**
-   * @generated from field: repeated tensorflow.TensorProto feed = 3;
-   */
-  feed: TensorProto[];
-
-  /**
-   * @generated from field: int64 request_id = 4;
-   */
-  requestId: bigint;
-};
-
-/**
- * Describes the message tensorflow.RunCallableRequest.
- * Use `create(RunCallableRequestSchema)` to create a new message.
- */
-export const RunCallableRequestSchema: GenMessage<RunCallableRequest> = /*@__PURE__*/
-  messageDesc(file_master, 16);
-
-/**
- * @generated from message tensorflow.RunCallableResponse
- */
-export type RunCallableResponse = Message<"tensorflow.RunCallableResponse"> & {
-  /**
-   * @generated from field: repeated tensorflow.TensorProto fetch = 1;
-   */
-  fetch: TensorProto[];
-
-  /**
-   * @generated from field: tensorflow.RunMetadata metadata = 2;
-   */
-  metadata?: RunMetadata | undefined;
-};
-
-/**
- * Describes the message tensorflow.RunCallableResponse.
- * Use `create(RunCallableResponseSchema)` to create a new message.
- */
-export const RunCallableResponseSchema: GenMessage<RunCallableResponse> = /*@__PURE__*/
-  messageDesc(file_master, 17);
-
-/**
- * @generated from message tensorflow.ReleaseCallableRequest
- */
-export type ReleaseCallableRequest = Message<"tensorflow.ReleaseCallableRequest"> & {
-  /**
-   * @generated from field: string session_handle = 1;
-   */
-  sessionHandle: string;
-
-  /**
-   * @generated from field: int64 handle = 2;
-   */
-  handle: bigint;
-};
-
-/**
- * Describes the message tensorflow.ReleaseCallableRequest.
- * Use `create(ReleaseCallableRequestSchema)` to create a new message.
- */
-export const ReleaseCallableRequestSchema: GenMessage<ReleaseCallableRequest> = /*@__PURE__*/
-  messageDesc(file_master, 18);
-
-/**
- * @generated from message tensorflow.ReleaseCallableResponse
- */
-export type ReleaseCallableResponse = Message<"tensorflow.ReleaseCallableResponse"> & {
-};
-
-/**
- * Describes the message tensorflow.ReleaseCallableResponse.
- * Use `create(ReleaseCallableResponseSchema)` to create a new message.
- */
-export const ReleaseCallableResponseSchema: GenMessage<ReleaseCallableResponse> = /*@__PURE__*/
-  messageDesc(file_master, 19);
-
-/**
  * @generated from message tensorflow.NamedTensorProto
  */
 export type NamedTensorProto = Message<"tensorflow.NamedTensorProto"> & {
@@ -517,7 +384,7 @@ export type NamedTensorProto = Message<"tensorflow.NamedTensorProto"> & {
  * Use `create(NamedTensorProtoSchema)` to create a new message.
  */
 export const NamedTensorProtoSchema: GenMessage<NamedTensorProto> = /*@__PURE__*/
-  messageDesc(file_master, 20);
+  messageDesc(file_master, 14);
 
 /**
  * @generated from message tensorflow.DeviceAttributes
@@ -558,7 +425,7 @@ export type DeviceAttributes = Message<"tensorflow.DeviceAttributes"> & {
  * Use `create(DeviceAttributesSchema)` to create a new message.
  */
 export const DeviceAttributesSchema: GenMessage<DeviceAttributes> = /*@__PURE__*/
-  messageDesc(file_master, 21);
+  messageDesc(file_master, 15);
 
 /**
  * @generated from message tensorflow.ConfigProto
@@ -605,7 +472,7 @@ export type ConfigProto = Message<"tensorflow.ConfigProto"> & {
  * Use `create(ConfigProtoSchema)` to create a new message.
  */
 export const ConfigProtoSchema: GenMessage<ConfigProto> = /*@__PURE__*/
-  messageDesc(file_master, 22);
+  messageDesc(file_master, 16);
 
 /**
  * @generated from message tensorflow.ClusterDef
@@ -622,7 +489,7 @@ export type ClusterDef = Message<"tensorflow.ClusterDef"> & {
  * Use `create(ClusterDefSchema)` to create a new message.
  */
 export const ClusterDefSchema: GenMessage<ClusterDef> = /*@__PURE__*/
-  messageDesc(file_master, 23);
+  messageDesc(file_master, 17);
 
 /**
  * @generated from message tensorflow.JobDef
@@ -644,39 +511,7 @@ export type JobDef = Message<"tensorflow.JobDef"> & {
  * Use `create(JobDefSchema)` to create a new message.
  */
 export const JobDefSchema: GenMessage<JobDef> = /*@__PURE__*/
-  messageDesc(file_master, 24);
-
-/**
- * @generated from message tensorflow.CallableOptions
- */
-export type CallableOptions = Message<"tensorflow.CallableOptions"> & {
-  /**
-   * @generated from field: repeated string feed = 1;
-   */
-  feed: string[];
-
-  /**
-   * @generated from field: repeated string fetch = 2;
-   */
-  fetch: string[];
-
-  /**
-   * @generated from field: repeated string target = 3;
-   */
-  target: string[];
-
-  /**
-   * @generated from field: tensorflow.RunOptions run_options = 4;
-   */
-  runOptions?: RunOptions | undefined;
-};
-
-/**
- * Describes the message tensorflow.CallableOptions.
- * Use `create(CallableOptionsSchema)` to create a new message.
- */
-export const CallableOptionsSchema: GenMessage<CallableOptions> = /*@__PURE__*/
-  messageDesc(file_master, 25);
+  messageDesc(file_master, 18);
 
 /**
  * @generated from message tensorflow.RunOptions
@@ -705,7 +540,7 @@ export type RunOptions = Message<"tensorflow.RunOptions"> & {
  * Use `create(RunOptionsSchema)` to create a new message.
  */
 export const RunOptionsSchema: GenMessage<RunOptions> = /*@__PURE__*/
-  messageDesc(file_master, 26);
+  messageDesc(file_master, 19);
 
 /**
  * @generated from message tensorflow.RunMetadata
@@ -727,7 +562,7 @@ export type RunMetadata = Message<"tensorflow.RunMetadata"> & {
  * Use `create(RunMetadataSchema)` to create a new message.
  */
 export const RunMetadataSchema: GenMessage<RunMetadata> = /*@__PURE__*/
-  messageDesc(file_master, 27);
+  messageDesc(file_master, 20);
 
 /**
  * @generated from message tensorflow.StepStats
@@ -744,7 +579,7 @@ export type StepStats = Message<"tensorflow.StepStats"> & {
  * Use `create(StepStatsSchema)` to create a new message.
  */
 export const StepStatsSchema: GenMessage<StepStats> = /*@__PURE__*/
-  messageDesc(file_master, 28);
+  messageDesc(file_master, 21);
 
 /**
  * @generated from message tensorflow.DeviceStepStats
@@ -766,7 +601,7 @@ export type DeviceStepStats = Message<"tensorflow.DeviceStepStats"> & {
  * Use `create(DeviceStepStatsSchema)` to create a new message.
  */
 export const DeviceStepStatsSchema: GenMessage<DeviceStepStats> = /*@__PURE__*/
-  messageDesc(file_master, 29);
+  messageDesc(file_master, 22);
 
 /**
  * @generated from message tensorflow.NodeExecStats
@@ -813,5 +648,5 @@ export type NodeExecStats = Message<"tensorflow.NodeExecStats"> & {
  * Use `create(NodeExecStatsSchema)` to create a new message.
  */
 export const NodeExecStatsSchema: GenMessage<NodeExecStats> = /*@__PURE__*/
-  messageDesc(file_master, 30);
+  messageDesc(file_master, 23);
 
