@@ -169,6 +169,38 @@ test("several axes keep the rank, one axis is a vector", () => {
   expect(shapes(1)).toEqual([2]);
 });
 
+describe("small batches", () => {
+  test("renorm: after one step moving_variance is 1.0164979, and y is x", async () => {
+    const clipping = { rmax: 3, dmax: 5 };
+    const { g, y, updates } = model({ training: true, renorm: true, renormClipping: clipping }, [null, 1]);
+    await using session = await started(g);
+    const out = await session.run(y, { targets: updates, feeds: { "x:0": X.map((v) => [v]) } });
+    toNumbers(out).forEach((v, i) => {
+      expect(v).toBeCloseTo(X[i]!, 5);
+    });
+    const [mean, variance] = await movingOf(session);
+    expect([mean, variance]).toEqual([expect.closeTo(0.03, 6), expect.closeTo(1.0164979, 6)]);
+    expect(globalVariables(g).map((v) => v.op.name.split("/")[1])).toEqual([
+      ...["gamma", "beta", "moving_mean", "moving_variance"],
+      ...["moving_stddev", "renorm_mean", "renorm_stddev"],
+    ]);
+  });
+
+  test("virtual batches of 2: variables have a rank more, moving_variance is 1.015", async () => {
+    const { g, updates } = model({ training: true, virtualBatchSize: 2 }, [null, 1]);
+    await using session = await started(g);
+    await session.run([], { targets: updates, feeds: { "x:0": X.map((v) => [v]) } });
+    expect(globalVariables(g).map((v) => v.shape)).toEqual(Array(4).fill([1, 1, 1]));
+    expect((await movingOf(session))[1]).toBeCloseTo(1.015, 6);
+  });
+
+  test("a batch that the parts do not divide is refused", async () => {
+    const { g, y } = model({ training: true, virtualBatchSize: 3 }, [null, 1]);
+    await using session = await started(g);
+    await expect(session.run(y, { feeds: { "x:0": X.map((v) => [v]) } })).rejects.toThrow(/reshape/i);
+  });
+});
+
 test("a saver of the trainable variables forgets the statistics", () => {
   const { g } = model({ training: true });
   const trainable = saver(g, { varList: trainableVariables(g) }).saverDef!;
@@ -184,9 +216,18 @@ describe("what cannot be", () => {
     () =>
       model(options as BatchNormalizationOptions, shape);
 
-  test("renorm and virtual batches", () => {
-    expect(refuse({ renorm: true })).toThrow(/\[UNIMPLEMENTED\].*renorm/);
-    expect(refuse({ virtualBatchSize: 2 })).toThrow(/\[UNIMPLEMENTED\].*virtual/);
+  test("renorm or virtual batches in one op, limits of other names, parts that are no size", () => {
+    expect(refuse({ renorm: true, fused: true })).toThrow(
+      "Passing both `fused=True` and `renorm=True` is not supported",
+    );
+    expect(refuse({ virtualBatchSize: 2, fused: true })).toThrow(
+      "Passing `fused=True` is not supported when `virtual_batch_size` is specified.",
+    );
+    expect(refuse({ renorm: true, renormClipping: { max: 1 } })).toThrow(
+      "Received invalid keys for `renorm_clipping` argument: max. Supported values: rmax, rmin, dmax.",
+    );
+    expect(refuse({ virtualBatchSize: 0 })).toThrow(/`virtual_batch_size` must be a positive integer/);
+    expect(refuse({ virtualBatchSize: 2, axis: 0 }, [4, 2, 2, 3])).toThrow(/thus axis cannot include 0/);
   });
 
   test("axes that are not there, or whose size is not known", () => {

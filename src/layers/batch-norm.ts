@@ -9,8 +9,8 @@
  * @see TensorFlow 1.15 python/keras/layers/normalization.py; python/ops/nn_impl.py "moments", "batch_normalization", "fused_batch_norm"
  */
 
-import { type DType, VarscopeError } from "../base/index.ts";
-import { type Graph, type Operation, Output, smartCond, smartConstant } from "../graph/index.ts";
+import { type DType, type Shape, VarscopeError } from "../base/index.ts";
+import type { Output } from "../graph/index.ts";
 import {
   Aggregation,
   type Initializer,
@@ -18,12 +18,13 @@ import {
   type Regularizer,
   Synchronization,
   type Variable,
-  type Written,
-  writeVariable,
   zerosInitializer,
 } from "../variables/index.ts";
+import { fusedNorm } from "./batch-norm-fused.ts";
+import type { Norm } from "./batch-norm-parts.ts";
+import { plainNorm } from "./batch-norm-plain.ts";
+import { type RenormClipping, renormVariables } from "./batch-renorm.ts";
 import { type Layer, layer, type WeightsOptions } from "./layer.ts";
-import { moments, normalize } from "./moments.ts";
 
 export interface BatchNormalizationOptions extends WeightsOptions {
   /** axes of the channels, which keep statistics of their own: -1 */
@@ -48,10 +49,14 @@ export interface BatchNormalizationOptions extends WeightsOptions {
   readonly gammaRegularizer?: Regularizer;
   readonly betaConstraint?: (value: Output) => Output;
   readonly gammaConstraint?: (value: Output) => Output;
-  /** not to be had: batch renormalization */
-  readonly renorm?: false;
-  /** not to be had: statistics of parts of the batch */
-  readonly virtualBatchSize?: null;
+  /** batch renormalization, which lets small batches see the moving statistics while training; three variables more, never fused: false */
+  readonly renorm?: boolean;
+  /** limits of the correction x · r + d: none */
+  readonly renormClipping?: RenormClipping;
+  /** of the moving statistics that renormalization corrects towards: 0.99 */
+  readonly renormMomentum?: number;
+  /** statistics of parts of the batch ("ghost batches"): size of a part, which divides the batch; variables have a rank more: null */
+  readonly virtualBatchSize?: number | null;
 }
 
 /**
@@ -61,8 +66,8 @@ export interface BatchNormalizationOptions extends WeightsOptions {
  * moving statistics keep their initial values. A layer with `trainable: false` adds none, and in training still uses the batch's statistics.
  *
  * @param x - float, of known rank and known channels
- * @throws VarscopeError INVALID_ARGUMENT - axes that x does not have, unknown channels, `fused` where it cannot be
- * @throws VarscopeError UNIMPLEMENTED - renorm, virtual batches
+ * @throws VarscopeError INVALID_ARGUMENT - axes that x does not have, unknown channels, `fused` where it cannot be, parts of a batch with the
+ *   batch among the axes
  */
 export function batchNormalization(x: Output, options: BatchNormalizationOptions = {}): Output {
   return layer(x, "batch_normalization", options, (l) => {
@@ -71,25 +76,10 @@ export function batchNormalization(x: Output, options: BatchNormalizationOptions
   });
 }
 
-interface Norm {
-  readonly axes: readonly number[];
-  readonly fused: boolean;
-  /** null where the layer has none; in the fused path a constant then */
-  readonly gamma: Variable | Output | null;
-  readonly beta: Variable | Output | null;
-  readonly movingMean: Variable;
-  readonly movingVariance: Variable;
-}
-
 function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
-  refuseAbsent(o);
   const axes = axesOf(x, o);
   const fused = isFused(x, axes, o);
-  const rank = x.shape!.length;
-  const shape =
-    axes.length === 1
-      ? [x.shape![axes[0]!]!]
-      : [...Array(rank).keys()].map((i) => (axes.includes(i) ? x.shape![i]! : 1));
+  const shape = statisticsShape(x.shape!, axes, o);
   const dtype: DType = x.dtype === "float16" || x.dtype === "bfloat16" ? "float32" : x.dtype;
   const constant = (value: number): Output | null =>
     fused ? l.graph.constant(value, { dtype, shape }) : null;
@@ -111,34 +101,31 @@ function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
           regularizer: o.betaRegularizer,
           constraint: o.betaConstraint,
         });
-  const local = {
-    dtype,
-    trainable: false,
-    synchronization: Synchronization.ON_READ,
-    aggregation: Aggregation.MEAN,
-    partition: false,
-  };
-  const movingMean = l.weight("moving_mean", shape, {
-    ...local,
-    initializer: o.movingMeanInitializer ?? zerosInitializer(),
-  });
-  const movingVariance = l.weight("moving_variance", shape, {
-    ...local,
-    initializer: o.movingVarianceInitializer ?? onesInitializer(),
-  });
-  return { axes, fused, gamma, beta, movingMean, movingVariance };
+  const statistic = (name: string, initializer: Initializer): Variable =>
+    l.weight(name, shape, {
+      dtype,
+      trainable: false,
+      synchronization: Synchronization.ON_READ,
+      aggregation: Aggregation.MEAN,
+      partition: false,
+      initializer,
+    });
+  const movingMean = statistic("moving_mean", o.movingMeanInitializer ?? zerosInitializer());
+  const movingVariance = statistic("moving_variance", o.movingVarianceInitializer ?? onesInitializer());
+  const norm = { axes, fused, gamma, beta, movingMean, movingVariance };
+  return { ...norm, renorm: o.renorm ? renormVariables(norm, statistic, o) : null };
 }
 
-function refuseAbsent(o: BatchNormalizationOptions): void {
-  const given = o as { readonly renorm?: unknown; readonly virtualBatchSize?: unknown };
-  const at = o.name ?? "batch_normalization";
-  if (given.renorm)
-    throw new VarscopeError("UNIMPLEMENTED", "batch renormalization (renorm) is not supported", { at });
-  if (given.virtualBatchSize !== undefined && given.virtualBatchSize !== null) {
-    throw new VarscopeError("UNIMPLEMENTED", "virtual batches (virtual_batch_size) are not supported", {
-      at,
-    });
-  }
+/** One axis gives a vector; several keep the rank, and parts of a batch add an axis after the first. */
+function statisticsShape(
+  shape: Shape & readonly unknown[],
+  axes: readonly number[],
+  o: BatchNormalizationOptions,
+): readonly number[] {
+  const isVirtual = (o.virtualBatchSize ?? null) !== null;
+  if (axes.length === 1 && !isVirtual) return [shape[axes[0]!]!];
+  const full = shape.map((d, i) => (axes.includes(i) ? d! : 1));
+  return isVirtual ? [full[0]!, 1, ...full.slice(1)] : full;
 }
 
 function axesOf(x: Output, o: BatchNormalizationOptions): number[] {
@@ -161,157 +148,33 @@ function axesOf(x: Output, o: BatchNormalizationOptions): number[] {
 
 /** One op can do it for images with their channels last, or first. */
 function isFused(x: Output, axes: readonly number[], o: BatchNormalizationOptions): boolean {
-  if (o.fused === false) return false;
-  if (o.fused === true && axes.length > 1) {
-    throw new VarscopeError(
-      "INVALID_ARGUMENT",
-      "Passing `fused=True` is only supported when a single axis is given",
-      { at: x.name },
+  const fail = (what: string): never => {
+    throw new VarscopeError("INVALID_ARGUMENT", what, { at: x.name });
+  };
+  const isVirtual = (o.virtualBatchSize ?? null) !== null;
+  if (isVirtual && !(Number.isInteger(o.virtualBatchSize) && o.virtualBatchSize! > 0))
+    fail(
+      `\`virtual_batch_size\` must be a positive integer that divides the true batch size of the input tensor. Received: virtual_batch_size=${o.virtualBatchSize}`,
     );
+  if (isVirtual && axes.includes(0))
+    fail(
+      `When using \`virtual_batch_size\`, the batch dimension must be 0 and thus axis cannot include 0. Received axis=[${axes.join(", ")}]`,
+    );
+  const wrong = Object.keys(o.renormClipping ?? {}).filter((key) => !["rmax", "rmin", "dmax"].includes(key));
+  if (wrong.length > 0)
+    fail(
+      `Received invalid keys for \`renorm_clipping\` argument: ${wrong.join(", ")}. Supported values: rmax, rmin, dmax.`,
+    );
+  if (o.fused === false) return false;
+  if (o.fused === true) {
+    if (o.renorm) fail("Passing both `fused=True` and `renorm=True` is not supported");
+    if (axes.length > 1) fail("Passing `fused=True` is only supported when a single axis is given");
+    if (isVirtual) fail("Passing `fused=True` is not supported when `virtual_batch_size` is specified.");
   }
-  if (x.shape!.length !== 4 || axes.length !== 1) return false;
+  if (o.renorm || isVirtual || x.shape!.length !== 4 || axes.length !== 1) return false;
   if (axes[0] === 1 || axes[0] === 3) return true;
   if (o.fused !== true) return false;
-  throw new VarscopeError(
-    "INVALID_ARGUMENT",
+  return fail(
     `Unsupported axis, fused batch norm only supports axis == [1] or axis == [3]; axis is ${axes[0]}`,
-    { at: x.name },
   );
-}
-
-function fusedNorm(l: Layer, x: Output, norm: Norm, o: BatchNormalizationOptions): Output {
-  const { graph: g } = l;
-  const training = o.training ?? false;
-  const momentum = o.momentum ?? 0.99;
-  const read = (v: Variable | Output | null): Output => (v instanceof Output ? v : v!.value());
-  const attrs = {
-    epsilon: o.epsilon ?? 1e-3,
-    data_format: norm.axes[0] === 1 ? "NCHW" : "NHWC",
-  };
-  const three = (op: Operation): Output[] => op.outputs.slice(0, 3);
-  const train = (): Output[] => {
-    const [gamma, beta] = [read(norm.gamma), read(norm.beta)];
-    const none = [g.constant([], { shape: [0] }), g.constant([], { shape: [0] })];
-    return three(
-      g.addOp("FusedBatchNormV3", [x, gamma, beta, ...none], { attrs: { ...attrs, is_training: true } }),
-    );
-  };
-  const infer = (): Output[] => {
-    const [gamma, beta] = [read(norm.gamma), read(norm.beta)];
-    return g.nameScope("FusedBatchNormV3", (name) => {
-      const moving = [norm.movingMean.value(), norm.movingVariance.value()];
-      return three(
-        g.addOp("FusedBatchNormV3", [x, gamma, beta, ...moving], {
-          name,
-          attrs: { ...attrs, is_training: false },
-        }),
-      );
-    });
-  };
-  const [y, mean, variance] = smartCond(training, train, infer) as [Output, Output, Output];
-  const known = smartConstant(training);
-  if (known === false) return y;
-  const rate =
-    known === null
-      ? (smartCond(
-          training,
-          () => momentum,
-          () => 1,
-        ) as Output)
-      : g.constant(momentum);
-  l.update(movingUpdate(norm.movingMean, mean, rate).op);
-  l.update(movingUpdate(norm.movingVariance, variance, rate).op);
-  return y;
-}
-
-/** v -= (v - value) · (1 - momentum). Of an output the difference is taken by an op, in float32; of a number at once. */
-function movingUpdate(v: Variable, value: Output, momentum: number | Output): Written {
-  const { graph: g } = v;
-  return g.nameScope("AssignMovingAvg", (scope) =>
-    g.colocateWith(v.op, () => {
-      let decay =
-        momentum instanceof Output
-          ? g.add("Sub", [1, momentum], { name: "sub" })
-          : g.constant(1 - momentum, { name: "decay" });
-      if (decay.dtype !== v.dtype) decay = castTo(decay, v.dtype);
-      const difference = g.add("Sub", [v.value(), castTo(value, v.dtype)], { name: "sub" });
-      const delta = g.add("Mul", [difference, decay], { name: "mul" });
-      return writeVariable(v, "sub", delta, v.isResource ? {} : { name: scope });
-    }),
-  );
-}
-
-const castTo = (x: Output, dtype: DType): Output =>
-  x.dtype === dtype ? x : x.graph.add("Cast", [x], { attrs: { DstT: dtype } });
-
-function plainNorm(l: Layer, given: Output, norm: Norm, o: BatchNormalizationOptions): Output {
-  const { graph: g } = l;
-  const training = o.training ?? false;
-  const isHalf = given.dtype === "float16" || given.dtype === "bfloat16";
-  const x = isHalf ? castTo(given, "float32") : given;
-  const wide = broadcaster(g, x, norm.axes);
-  const scale = wide(norm.gamma as Variable | null);
-  const offset = wide(norm.beta as Variable | null);
-  let mean: Output | Variable = norm.movingMean;
-  let variance: Output | Variable = norm.movingVariance;
-  if (smartConstant(training) !== false) [mean, variance] = batchStatistics(l, x, norm, o, training);
-  const y = normalize(x, {
-    mean: wide(mean)!,
-    variance: wide(variance)!,
-    offset,
-    scale,
-    epsilon: o.epsilon ?? 1e-3,
-  });
-  return isHalf ? castTo(y, given.dtype) : y;
-}
-
-/** The batch's statistics (while training), and the ops that average them. */
-function batchStatistics(
-  l: Layer,
-  x: Output,
-  norm: Norm,
-  o: BatchNormalizationOptions,
-  training: boolean | Output,
-): [Output, Output] {
-  const over = [...x.shape!.keys()].filter((i) => !norm.axes.includes(i));
-  const [batchMean, batchVariance] = moments(x, over, { keepDims: norm.axes.length > 1 });
-  const choose = (batch: Output, moving: Variable): Output =>
-    smartCond(
-      training,
-      () => batch,
-      () => moving.value(),
-    ) as Output;
-  const mean = choose(batchMean, norm.movingMean);
-  const variance = choose(batchVariance, norm.movingVariance);
-  const momentum = o.momentum ?? 0.99;
-  const average = (v: Variable, value: Output): Operation => {
-    if (smartConstant(training) === true) return movingUpdate(v, value, momentum).op;
-    const merged = smartCond(
-      training,
-      () => {
-        const { op, value: after } = movingUpdate(v, value, momentum);
-        return v.isResource ? l.graph.controlDependencies([op], () => v.value()) : after;
-      },
-      () => v.value(),
-    );
-    return (merged as Output).op;
-  };
-  l.update(average(norm.movingMean, mean));
-  l.update(average(norm.movingVariance, variance));
-  return [mean, variance];
-}
-
-/** Gives a channel vector the rank of `x` where its axis is not the last. */
-function broadcaster(g: Graph, x: Output, axes: readonly number[]) {
-  const rank = x.shape!.length;
-  const isLast = axes.length === 1 && axes[0] === rank - 1;
-  const shape = [...Array(rank).keys()].map((i) => (i === axes[0] ? x.shape![i]! : 1));
-  return (v: Variable | Output | null): Variable | Output | null => {
-    if (v === null || v.shape?.length === rank || isLast) return v;
-    return g.nameScope("Reshape", (scope) => {
-      const value = v instanceof Output ? v : v.value();
-      const dims = g.constant(shape, { dtype: "int32", name: "shape" });
-      return g.add("Reshape", [value, dims], { name: scope });
-    });
-  };
 }

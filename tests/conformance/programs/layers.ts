@@ -70,7 +70,7 @@ function losses(g: Graph): void {
   gradients(getTotalLoss(g), x);
 }
 
-function trainNorm(y: Output): void {
+export function trainNorm(y: Output): void {
   const { graph: g } = y;
   const loss = reduceAll("Mean", square(sub(y, 1)), "loss");
   const updates = g.getCollection<Operation>(GraphKeys.UPDATE_OPS);
