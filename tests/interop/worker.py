@@ -23,9 +23,11 @@ import checkpoints_v1  # noqa: E402
 import converted  # noqa: E402
 import keras_file  # noqa: E402
 import moving_averages  # noqa: E402
+import monitored  # noqa: E402
 import objects  # noqa: E402
 import partitioned  # noqa: E402
 import programs  # noqa: E402
+import savers  # noqa: E402
 
 sessions = []
 
@@ -171,7 +173,9 @@ COMMANDS += converted.COMMANDS
 COMMANDS += moving_averages.COMMANDS
 COMMANDS += objects.COMMANDS
 COMMANDS += partitioned.COMMANDS
+COMMANDS += savers.COMMANDS
 COMMANDS += keras_file.COMMANDS
+COMMANDS += monitored.COMMANDS
 
 
 def main():
