@@ -3,7 +3,18 @@
 import { describe, expect, test } from "vitest";
 import { toNumbers } from "../base/index.ts";
 import { cond, Graph, type Output } from "../graph/index.ts";
-import { CORE_OPS, placeholder, reduceSum, square } from "../ops/index.ts";
+import {
+  add,
+  CORE_OPS,
+  divide,
+  index,
+  matmul,
+  multiply,
+  negative,
+  placeholder,
+  reduceSum,
+  square,
+} from "../ops/index.ts";
 import { Session } from "../run/index.ts";
 import { adamOptimizer, gradientDescentOptimizer } from "../train/index.ts";
 import {
@@ -58,6 +69,49 @@ describe("op names", () => {
     g.nameScope("s", () => expect(c(g, "x/y/")).toBe("x/y"));
     expect(() => c(g, "x/y/")).toThrow("Duplicate node name in graph: 'x/y'");
   });
+});
+
+test("functions give their ops TensorFlow's automatic names", () => {
+  const x = placeholder(graph(), "float32", { shape: [2, 2] });
+  const names = [
+    add(x, x),
+    multiply(x, x),
+    divide(x, x),
+    index(x, [0]),
+    negative(x),
+    matmul(x, x),
+    x.graph.constant(1),
+  ];
+  expect(names.map((y) => y.op.name)).toEqual([
+    ...["Add", "Mul", "truediv", "strided_slice", "Neg", "MatMul", "Const"],
+  ]);
+});
+
+test("independent graphs: an op takes no input of another graph, a session fetches none", async () => {
+  const [g, h] = [graph(), graph()];
+  const [a, b] = [g.constant([1], { name: "a" }), h.constant([1], { name: "b" })];
+  expect(() => add(a, b)).toThrow("Tensor b:0 must be from the same graph as Tensor a:0");
+  await using session = new Session(g);
+  await expect(session.run(b)).rejects.toThrow("Tensor b:0 is not an element of this graph.");
+});
+
+test.each([
+  [false, ["w/Initializer/zeros Const", "w VariableV2", "w/Assign Assign", "w/read Identity"]],
+  [
+    true,
+    [
+      ...[
+        "w/Initializer/zeros Const",
+        "w VarHandleOp",
+        "w/IsInitialized/VarIsInitializedOp VarIsInitializedOp",
+      ],
+      ...["w/Assign AssignVariableOp", "w/Read/ReadVariableOp ReadVariableOp"],
+    ],
+  ],
+])("a variable's nodes (useResource %s)", (useResource, nodes) => {
+  const g = graph();
+  getVariable(g, "w", { shape: [1], dtype: "int32", useResource });
+  expect(g.operations.map((op) => `${op.name} ${op.type}`)).toEqual(nodes);
 });
 
 describe("name scopes", () => {
