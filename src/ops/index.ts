@@ -58,14 +58,16 @@ import * as stateRows from "./state-rows.ts";
 import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
 import * as summary from "./summary.ts";
-import * as text from "./text.ts";
+import * as table from "./table.ts";
 import * as tensorArray from "./tensor-array.ts";
 import * as tensorList from "./tensor-list.ts";
 import * as tensorListBulk from "./tensor-list-bulk.ts";
+import * as text from "./text.ts";
 import * as training from "./training.ts";
 import * as trainingRef from "./training-ref.ts";
 import * as trigonometry from "./trigonometry.ts";
 import * as unary from "./unary.ts";
+import * as vocab from "./vocab.ts";
 
 /** Every op that varscope knows, by type. */
 export const CORE_OPS = registry(
@@ -123,6 +125,7 @@ export const CORE_OPS = registry(
   stitch,
   strided,
   summary,
+  table,
   text,
   tensorArray,
   tensorList,
@@ -131,6 +134,7 @@ export const CORE_OPS = registry(
   trainingRef,
   trigonometry,
   unary,
+  vocab,
 );
 
 /** An empty graph of these ops. */
@@ -270,6 +274,8 @@ export {
   summaryScalar,
   summaryText,
 } from "./summary-api.ts";
+export { TABLE_INITIALIZERS, tablesInitializer } from "./table.ts";
+export { type TensorArrayOptions, type TensorArrayValue, tensorArray } from "./tensor-array-api.ts";
 export {
   acos,
   acosh,
