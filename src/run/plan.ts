@@ -40,7 +40,9 @@ export interface LoopEnd {
   variables(key: string): Tensor | null;
 }
 
-interface CompiledStage {
+export interface CompiledStage {
+  readonly kind: "host" | "onnx";
+  readonly ops: readonly Operation[];
   run(values: Values, store: VariableStore, host: HostServices): Promise<void>;
   release(): Promise<void>;
 }
@@ -92,6 +94,8 @@ function neededLater(analysis: Analysis): (slot: Slot, within: ReadonlySet<Step>
 
 function hostStage(steps: readonly Step[]): CompiledStage {
   return {
+    kind: "host",
+    ops: steps.map((step) => step.op),
     async run(values, _store, host) {
       for (const step of steps) {
         const { op } = step;
@@ -231,6 +235,8 @@ function runProgram(
   steps: readonly Step[],
 ): CompiledStage {
   return {
+    kind: "onnx",
+    ops: steps.map((step) => step.op),
     async run(values, store, host) {
       const into = outputs.map((slot) => {
         if (slot.key === null || !isStatic(slot.spec.shape)) return null;

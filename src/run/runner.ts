@@ -16,6 +16,7 @@ import { abortError } from "./remote/index.ts";
 import { missingKernelAt, type Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
 import { type Analysis, hasHostForm } from "./steps.ts";
+import type { Trace } from "./trace.ts";
 
 /** What all runners of a session share. */
 export interface RunnerServices {
@@ -32,6 +33,8 @@ export interface Start {
   readonly feeds: ReadonlyMap<Output, Tensor>;
   readonly store: VariableStore;
   readonly signal: AbortSignal | undefined;
+  /** told of every stage that ran */
+  readonly trace?: Trace | undefined;
 }
 
 /** A request whose conditionals are decided. */
@@ -77,7 +80,7 @@ export class Runner {
   }
 
   private async compute(asked: Request, given: Start): Promise<Computed> {
-    const { store, signal } = given;
+    const { store, signal, trace } = given;
     checkAborted(signal);
     const { request, pruned, key, feeds } = await this.solveControl(asked, given);
     const plan = await this.planFor(request, pruned, key, { ...given, feeds });
@@ -87,7 +90,9 @@ export class Runner {
     const host = this.hostServices(signal);
     for (const stage of plan.stages) {
       checkAborted(signal);
+      const begin = performance.now();
       await stage.run(values, store, host);
+      trace?.stage(stage, begin, performance.now());
     }
     checkAborted(signal);
     return { plan, values, feeds };

@@ -11,6 +11,7 @@ import { Runner, type RunnerServices } from "./runner.ts";
 import type { Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
 import type { Analysis } from "./steps.ts";
+import { Trace } from "./trace.ts";
 import { forgottenUpdates } from "./update-ops.ts";
 import {
   type Feeds,
@@ -40,7 +41,7 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** on a cluster: what of the run is recorded for `onMetadata`; with it, full */
   readonly traceLevel?: TraceLevel;
-  /** on a cluster: gets times and devices of the run */
+  /** gets the times of the run: on a cluster of each op and device, on this machine of each stage */
   readonly onMetadata?: (metadata: RunMetadata) => void;
 }
 
@@ -130,8 +131,10 @@ export class Session {
       targets: ran.flatMap((op) => expansion.operations(op)),
       fed: new Set(feeds.keys()),
     };
-    const start = { feeds, store: this.store, signal: options.signal };
+    const trace = options.onMetadata === undefined ? undefined : new Trace();
+    const start = { feeds, store: this.store, signal: options.signal, trace };
     const values = await this.runnerOf(expansion.graph).evaluate(request, start, true);
+    if (trace !== undefined) options.onMetadata?.(trace.metadata());
     return resolved.rebuild(values);
   }
 
@@ -198,11 +201,6 @@ export class Session {
 }
 
 function withDeadline({ timeoutMs, ...options }: RunOptions): RunOptions {
-  if (options.onMetadata !== undefined || (options.traceLevel ?? "none") !== "none") {
-    throw new VarscopeError("UNIMPLEMENTED", "runs on this machine are not traced", {
-      hint: "leave out traceLevel and onMetadata",
-    });
-  }
   if (timeoutMs === undefined) return options;
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
