@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
-import { latestCheckpoint, listVariables } from "../formats/checkpoint/index.ts";
+import {
+  checkpointExists,
+  latestCheckpoint,
+  listVariables,
+  loadVariable,
+  openCheckpoint,
+} from "../formats/checkpoint/index.ts";
 import { readMetaGraph } from "../formats/meta-graph/index.ts";
 import { Graph, type Operation, type Output } from "../graph/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
@@ -24,7 +30,7 @@ import {
   variableFromProto,
   zerosInitializer,
 } from "../variables/index.ts";
-import { Checkpoint, type SaveableObject, saver } from "./index.ts";
+import { Checkpoint, momentumOptimizer, type SaveableObject, saver } from "./index.ts";
 
 let dir: string;
 beforeEach(() => {
@@ -382,6 +388,51 @@ describe("partitioned variables", () => {
       await session.close();
     },
   );
+});
+
+describe("the names of partitioned variables", () => {
+  test("are keys, those of the parts are not; slots of optimizers are partitioned too", async () => {
+    const g = new Graph(CORE_OPS);
+    const emb = getVariable<PartitionedVariable>(g, "emb", {
+      shape: [10, 4],
+      initializer: (graph, shape) => graph.constant(2, { shape }),
+      partitioner: fixedSizePartitioner(3),
+    });
+    const square = g.add("Mul", [emb.value(), emb.value()]);
+    const loss = g.add("Sum", [square, g.constant([0, 1], { dtype: "int32" })]);
+    const train = momentumOptimizer({ learningRate: 0.5, momentum: 0.5 }).minimize(loss);
+    const save = saver(g);
+    await using session = new Session(g);
+    await session.run([], { targets: [globalVariablesInitializer(g)] });
+    await session.run([], { targets: [train] });
+    const path = (await save.save(session, join(dir, "m")))!;
+    expect(await listVariables(path)).toEqual([
+      ["emb", [10, 4]],
+      ["emb/Momentum", [10, 4]],
+    ]);
+    await expect(loadVariable(path, "emb/part_0")).rejects.toMatchObject({
+      code: "NOT_FOUND",
+      what: "Key emb/part_0 not found in checkpoint",
+    });
+    const slices = save.saverDef!.saveTensorName.replace(/control_dependency:0$/, "SaveV2/shape_and_slices");
+    const specs = (g.operation(slices).attrs.value as Tensor).data as readonly Uint8Array[];
+    expect(new TextDecoder().decode(specs[0])).toBe("10 4 0,4:0,4");
+    const checkpoint = await openCheckpoint(path);
+    expect((await checkpoint.readSlice("emb", "10 4 2,5:1,2")).shape).toEqual([5, 2]);
+    await checkpoint.close();
+  });
+});
+
+describe("what is damaged", () => {
+  test("a shard that is missing fails the restore, though the checkpoint seems to be there", async () => {
+    const { session, save } = await trained();
+    const path = (await save.save(session, join(dir, "m")))!;
+    rmSync(`${path}.data-00000-of-00001`);
+    expect(await checkpointExists(path)).toBe(true);
+    const before = await values(session);
+    await expect(save.restore(session, path)).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(await values(session)).toEqual(before);
+  });
 });
 
 describe("beside variables", () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { isVarscopeError, toNumbers, VarscopeError } from "../../base/index.ts";
+import { isVarscopeError, toNumbers, VarscopeError, zeros } from "../../base/index.ts";
 import {
   latestCheckpoint,
   newCheckpointReader,
@@ -280,6 +280,36 @@ describe("what does not fit", () => {
     });
     expect(checkpoint.saveCounter).toBe(0);
     expect(await latestCheckpoint(dir)).toBeNull();
+  });
+});
+
+describe("a checkpoint of another layout", () => {
+  test("Keras 2's in objects named as Keras 3 names them loads nothing, and the report says so, with the names that fit", async () => {
+    const path = "tests/goldens/object-checkpoint/k2-seq-adam";
+    const g = new Graph(CORE_OPS);
+    const names = ["d/kernel", "d/bias"];
+    const collection = await openCheckpointCollection(path);
+    const [kernel, bias] = names.map((name) => {
+      const { shape } = collection.find(name);
+      return variable(g, zeros("float32", shape as number[]), { name });
+    });
+    const session = opened(g);
+    await session.run([], { targets: [globalVariablesInitializer(g)] });
+    const model = { _operations: [{}, {}, { _kernel: kernel, bias }] };
+    const status = await new Checkpoint({ model }).read(session, path);
+    expect(status.report.matched).toEqual([]);
+    expect(status.report.missing.map(({ name }) => name)).toEqual(names);
+    expect(() => status.assertExistingObjectsMatched()).toThrow(/Found 2 Python objects that were not bound/);
+    const { assignmentMap } = status.report;
+    expect(assignmentMap).toMatchObject({
+      "model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE": "d/kernel",
+      "model/layer_with_weights-0/bias/.ATTRIBUTES/VARIABLE_VALUE": "d/bias",
+    });
+    await saver(g).restore(session, path); // by full names
+    expect(toNumbers(await session.run(kernel!.snapshot))).toEqual(
+      toNumbers(await collection.read("d/kernel")),
+    );
+    await collection.close();
   });
 });
 

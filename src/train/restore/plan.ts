@@ -146,12 +146,12 @@ function alikeOf(
   }));
   const graph = collectionOf({ path: "graph", format: "graph-def", variables });
   const map = new Map(matched.map(({ name, key }) => [name, key]));
-  const { renames, onlyInA } = matchVariables(graph.variables, collection.variables, {
-    map,
-    structure: true,
-  });
+  const found = matchVariables(graph.variables, collection.variables, { map, structure: true });
+  // of the same name too: where a checkpoint of objects has a variable at another place
+  const same = found.pairs.map(({ a, b }) => [a.name, b.name] as const);
+  const renames = { ...found.renames, ...Object.fromEntries(same) };
   const near = new Map(Object.entries(renames).map(([name, to]): [string, string[]] => [name, [to]]));
-  for (const other of onlyInA)
+  for (const other of found.onlyInA)
     near.set(other.name, [...new Set([...(near.get(other.name) ?? []), ...other.near])]);
   return { renames, near };
 }
