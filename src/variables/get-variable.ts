@@ -59,11 +59,10 @@ export function getVariable<V extends Gotten = Variable>(
   const full = scope.name === "" ? name : `${scope.name}/${name}`;
   const { customGetter = scope.customGetter, ...own } = options;
   return graph.nameScope(null, () => {
-    checkInitialType(graph, own, full);
     const asked: GetterOptions = {
       ...own,
       ...defined({
-        initializer: own.initializer ?? scope.initializer,
+        initializer: typed(graph, own, full) ?? scope.initializer,
         regularizer: own.regularizer ?? scope.regularizer,
         constraint: own.constraint ?? scope.constraint,
         cachingDevice: own.cachingDevice ?? scope.cachingDevice,
@@ -89,17 +88,25 @@ export function getLocalVariable<V extends Gotten = Variable>(
   return getVariable<V>(graph, name, { ...options, collections, trainable: false });
 }
 
-/** A value's dtype has to be the one asked for. TensorFlow makes a Const of a literal to see it, and leaves it in the graph. */
-function checkInitialType(graph: Graph, { dtype, initializer }: GetterOptions, at: string): void {
-  if (dtype === undefined || initializer === undefined || typeof initializer === "function") return;
-  const given = initializer instanceof Output || isTensor(initializer) ? initializer.dtype : dtype;
-  if (given !== dtype) {
+/** A given initial value, of the dtype asked for. TensorFlow makes a Const of a literal to see its dtype, and leaves it in the graph. */
+function typed(
+  graph: Graph,
+  { dtype, initializer }: GetterOptions,
+  at: string,
+): GetterOptions["initializer"] {
+  if (dtype === undefined || initializer === undefined || typeof initializer === "function")
+    return initializer;
+  const isTyped = initializer instanceof Output || isTensor(initializer);
+  if (isTyped && initializer.dtype !== dtype) {
     throw invalid(
       at,
-      `Initializer type '${formatPyDType(given)}' and explicit dtype '${formatPyDType(dtype)}' don't match.`,
+      `Initializer type '${formatPyDType(initializer.dtype)}' and explicit dtype '${formatPyDType(dtype)}' don't match.`,
     );
   }
-  if (!(initializer instanceof Output)) graph.constant(toTensor(initializer as never, dtype));
+  if (initializer instanceof Output) return initializer;
+  const value = toTensor(initializer as never, dtype);
+  graph.constant(value);
+  return value;
 }
 
 const invalid = (at: string, what: string): VarscopeError =>
@@ -148,7 +155,7 @@ function single(
   const v = variable(graph, initialFor(graph, name, o, partition), {
     ...forVariable(o),
     name,
-    ...(isValue && (initializer instanceof Output || isTensor(initializer)) ? {} : { dtype: o.dtype }),
+    ...(isValue ? {} : { dtype: o.dtype }),
   });
   state.variables.set(name, v);
   state.origins.set(v, new Error(name));
@@ -260,7 +267,7 @@ function partitioned(graph: Graph, state: ScopeState, name: string, o: Asked): G
     const own = defined({ ...initial, saveSliceInfo: () => slice.saved });
     return graph.nameScope(null, () => single(graph, state, part, { ...rest, ...own }, info));
   });
-  const whole = joined(graph, name, o.dtype, shape, partitions, parts);
+  const whole = joined(graph, name, parts[0]!.dtype, shape, partitions, parts);
   state.partitioned.set(name, whole);
   return whole;
 }

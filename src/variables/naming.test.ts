@@ -148,6 +148,16 @@ describe("variables", () => {
     expect(of("s", "string")).toBe("s/Initializer/zeros");
   });
 
+  test("with an initial value have its dtype, or the one asked for", () => {
+    const g = graph();
+    const of = (name: string, options: object) => getVariable(g, name, options).dtype;
+    expect(of("text", { initializer: ["a", "b"] })).toBe("string");
+    expect(of("flags", { initializer: [true] })).toBe("bool");
+    expect(of("numbers", { initializer: [1, 2] })).toBe("float32");
+    expect(of("counts", { initializer: [1, 2], dtype: "int32" })).toBe("int32");
+    expect(() => of("other", { initializer: g.constant([1]), dtype: "int32" })).toThrow(/don't match/);
+  });
+
   test("trap B3.2: getVariable beside a variable of the same name makes and shares `w_1`, the key in checkpoints", () => {
     const g = graph();
     variableScope(g, "vs", {}, (scope) => {
