@@ -1,6 +1,14 @@
 /** @file Training: optimizers, schedules, clipping, savers. Start at optimizer.ts. */
 
 export {
+  type EventInit,
+  type FileWriter,
+  type FileWriterOptions,
+  fileWriter,
+  readEvents,
+  SESSION_STATUS,
+} from "../formats/events/index.ts";
+export {
   type ExportMetaGraphOptions,
   exportMetaGraph,
   type ImportMetaGraphOptions,
@@ -59,6 +67,8 @@ export {
   monitoredTrainingSession,
   type NanTensorHookOptions,
   nanTensorHook,
+  type ProfilerHookOptions,
+  profilerHook,
   type Scaffold,
   type ScaffoldOptions,
   type SessionCreator,

@@ -13,6 +13,7 @@ export type {
 } from "./hook.ts";
 export { type IteratorHookOptions, iteratorHook } from "./iterator-hook.ts";
 export { MonitoredSession, type SessionCreator } from "./monitored-session.ts";
+export { type ProfilerHookOptions, profilerHook } from "./profiler-hook.ts";
 export { type FinalOpsHook, feedFnHook, finalOpsHook } from "./run-hooks.ts";
 export { type CheckpointSaverHookOptions, checkpointSaverHook } from "./saver-hook.ts";
 export { finalizeScaffold, type Scaffold, type ScaffoldOptions } from "./scaffold.ts";

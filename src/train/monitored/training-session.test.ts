@@ -18,6 +18,7 @@ import {
 } from "../../variables/index.ts";
 import { saver } from "../saver.ts";
 import type { SessionRunHook } from "./hook.ts";
+import { profilerHook } from "./profiler-hook.ts";
 import { feedFnHook, finalOpsHook } from "./run-hooks.ts";
 import { checkpointSaverHook } from "./saver-hook.ts";
 import { globalStepWaiterHook, sixDigits, stepCounterHook, stopAtStepHook } from "./step-hooks.ts";
@@ -490,3 +491,21 @@ test.each([
   [999999.5, "1e+06"],
   [Number.POSITIVE_INFINITY, "inf"],
 ])("steps a second are printed as C's %%g: %f", (x, text) => expect(sixDigits(x)).toBe(text));
+
+test("ProfilerHook writes the stages of a run as a Chrome trace, and its metadata to the event file", async () => {
+  const folder = newFolder();
+  const graph = newGraph();
+  const { train, loss } = model(graph);
+  const lines: string[] = [];
+  const hook = profilerHook({ saveSteps: 2, outputDir: folder, log: (line) => void lines.push(line) });
+  await using session = await monitoredSession(graph, { hooks: [hook] });
+  for (let i = 0; i < 5; i++) await session.run(loss, { targets: [train] });
+  await session.close();
+  expect(lines).toEqual([2, 4].map((i) => `Saving timeline for ${i} into '${folder}/timeline-${i}.json'.`));
+  const { traceEvents } = JSON.parse(await readFile(join(folder, "timeline-4.json"), "utf8"));
+  const stages = traceEvents.filter((e: { ph: string }) => e.ph === "X");
+  expect(stages.map((e: { args: { ops: string } }) => e.args.ops).join()).toContain("loss = Sum");
+  for (const { ts, dur } of stages)
+    expect([Math.abs(ts / 1e6 - Date.now() / 1000) < 60, dur >= 0]).toEqual([true, true]);
+  expect((await eventsOf(folder)).length).toBe(2);
+});
