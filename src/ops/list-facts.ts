@@ -83,7 +83,7 @@ export function agreed(a: Shape | null, b: Shape | null): Shape | null {
 
 /** Shape of a tensor's rows, as Python's list gradients take it: "Slice" of "Shape". */
 export const rowShape = (g: Graph, x: Output): Output =>
-  g.add("Slice", [pieces.shape(x), [1], [-1]], { name: "Slice" });
+  g.add("Slice", [pieces.shape(x), [1], [-1]], { attrs: { Index: "int32" } });
 
 /** Shape of a list's elements, int32. */
 export const elementShape = (g: Graph, list: Output): Output =>

@@ -71,9 +71,10 @@ export const TensorArrayV3 = defineOp("TensorArrayV3", {
     tensor_array_name: attr.string({ default: "" }),
   },
   stateful: true,
-  infer: ({ size }, { dtype, element_shape: { dims } }) => {
+  infer: ({ size }, { dtype, element_shape: { dims }, identical_element_shapes }) => {
     needRank(size, 0);
-    return [handle(dims === null ? null : { dtype, shape: dims }), { shape: [] }];
+    const known = dims !== null || identical_element_shapes;
+    return [handle(known ? { dtype, shape: dims } : null), { shape: [] }];
   },
   grad: stopsGradients,
   host: ({ size }, attrs, { op }) => {
@@ -144,7 +145,7 @@ export const TensorArrayGatherV3 = defineOp("TensorArrayGatherV3", {
   infer: ({ handle: array, indices, flow_in }, { element_shape }) => {
     needRank(indices, 1);
     needRank(flow_in, 0);
-    const dims = elementOf(array) ?? element_shape.dims;
+    const { shape: dims } = array.handle ?? { shape: element_shape.dims };
     return [{ shape: dims === null ? null : [indices.shape?.[0] ?? null, ...dims] }];
   },
   grad: array.gatherGrad,

@@ -263,7 +263,9 @@ export const TensorListSplit = defineOp("TensorListSplit", {
   fullType: listType,
   infer: ({ tensor: x, element_shape }, { element_dtype }) => {
     const row = rowOf(x);
-    return [listOutput(element_dtype, agreed(row === null ? null : [null, ...row], shapeOf(element_shape)))];
+    const shape = shapeOf(element_shape);
+    agreed(row === null ? null : [null, ...row], shape);
+    return [listOutput(element_dtype, shape)];
   },
   grad: (g, op, [dlist], { element_dtype }) => {
     const [x, , lengths] = op.inputs as [Output, Output, Output];
