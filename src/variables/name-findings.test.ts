@@ -2,7 +2,15 @@ import { expect, test } from "vitest";
 import { Graph } from "../graph/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
 import { adamOptimizer } from "../train/index.ts";
-import { addWith, getVariable, nameFindings, onesInitializer, variable, variableScope } from "./index.ts";
+import {
+  addWith,
+  getVariable,
+  makeTemplate,
+  nameFindings,
+  onesInitializer,
+  variable,
+  variableScope,
+} from "./index.ts";
 
 const one = { shape: [1], initializer: onesInitializer() };
 const found = (g: Graph) => nameFindings(g).map(({ kind, asked, got }) => `${kind} ${asked}: ${got}`);
@@ -13,6 +21,8 @@ test("a graph whose names are as asked for has no findings", () => {
     const w = getVariable(g, "w_1", one);
     adamOptimizer().minimize(addWith(g, "Square", [w]));
   });
+  variableScope(g, "aux", { auxiliaryNameScope: false }, () => getVariable(g, "w", one));
+  makeTemplate(g, "t", () => getVariable(g, "w", one), { createScopeNow: true })();
   expect(nameFindings(g)).toEqual([]);
 });
 

@@ -152,7 +152,7 @@ export interface ScopeState {
   /** where each variable was made: for the error of making it again */
   readonly origins: WeakMap<Variable, Error>;
   current: VariableScope;
-  /** the name scopes of each variable scope */
+  /** the name scopes that each variable scope opened */
   readonly nameScopes: Map<string, Set<string>>;
   /** how often each scope was opened since its parent was closed */
   counts: Map<string, number>;

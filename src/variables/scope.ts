@@ -119,7 +119,9 @@ export function pureScope<R>(
     partitioner: options.partitioner ?? base.partitioner,
     customGetter: nested(options.customGetter, base.customGetter),
   });
-  state.nameScopes.set(name, (state.nameScopes.get(name) ?? new Set()).add(nameScope));
+  if (options.auxiliaryNameScope !== false && nameScope.endsWith("/")) {
+    state.nameScopes.set(name, (state.nameScopes.get(name) ?? new Set()).add(nameScope));
+  }
   state.counts.set(name, (state.counts.get(name) ?? 0) + 1);
   const saved = jump ? new Map(state.counts) : null;
   state.current = scope;
