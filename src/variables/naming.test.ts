@@ -1,8 +1,10 @@
 /** The rules of names, scopes and collections, one by one. Whole programs are compared with TensorFlow in tests/conformance/programs. */
 
 import { describe, expect, test } from "vitest";
+import { gradients } from "../autodiff/index.ts";
 import { toNumbers } from "../base/index.ts";
-import { cond, Graph, type Output } from "../graph/index.ts";
+import { addMetaGraph, exportMetaGraph } from "../formats/meta-graph/index.ts";
+import { cond, Graph, type Output, whileLoop } from "../graph/index.ts";
 import {
   add,
   CORE_OPS,
@@ -306,15 +308,37 @@ describe("collections", () => {
     expect(getVariableScope(g).globalVariables().length).toBe(2);
   });
 
-  test("trap B3.5: a conditional leaves its context, which differentiating an imported graph needs", () => {
+  test("trap B3.5: conditionals and loops leave their contexts in collections, in MetaGraphs too; an imported conditional has gradients", async () => {
     const g = graph();
     const p = placeholder(g, "bool", { shape: [], name: "p" });
+    const x = placeholder(g, "float32", { shape: [], name: "x" });
     cond(
       p,
-      () => g.constant(1),
-      () => g.constant(2),
+      () => square(x),
+      () => negative(x),
     );
-    expect(g.getCollection("cond_context").length).toBe(2);
+    whileLoop(
+      g,
+      (v) => g.add("Less", [v, 10]),
+      (v) => multiply(v, 2),
+      [x],
+    );
+    const h = graph();
+    addMetaGraph(h, exportMetaGraph(g));
+    for (const each of [g, h]) {
+      expect(each.getCollection("cond_context").length).toBe(2);
+      expect(each.getCollection("while_context").length).toBe(1);
+    }
+    const [dx] = gradients(h.output("cond/Merge:0"), [h.output("x:0")]);
+    await using session = new Session(h);
+    for (const [taken, slope] of [
+      [true, 6],
+      [false, -1],
+    ] as const) {
+      expect(toNumbers(await session.run(dx as Output, { feeds: { "x:0": 3, "p:0": taken } }))).toEqual([
+        slope,
+      ]);
+    }
   });
 });
 
