@@ -165,7 +165,11 @@ describe("freeze", () => {
       ["--outputs", "probabilities"],
       /^\[FAILED_PRECONDITION\] .*no values for 7 variables; name their checkpoint/,
     ],
-    [["--outputs", "probabilities", "--fold"], /^\[UNIMPLEMENTED\] --fold/],
+    [[], /^\[INVALID_ARGUMENT\] .*You need to supply the name of a node to --output_node_names/],
+    [
+      ["--outputs", "probabilities", "--checkpoint", "zz"],
+      /^\[NOT_FOUND\] zz: Input checkpoint 'zz' doesn't exist!/,
+    ],
     [["--outputs", "train_op", "--checkpoint", PREFIX], /^\[FAILED_PRECONDITION\] .*depend on/],
   ])("says what is wrong with %j and writes nothing", async (args, message) => {
     const out = join(dir, "none.pb");

@@ -2,9 +2,10 @@
 
 import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
-import { isVarscopeError, VarscopeError } from "../base/index.ts";
-import { names, type Outcome, pattern, positive, repeated } from "./arguments.ts";
+import { isVarscopeError } from "../base/index.ts";
+import { type Outcome, pattern, positive, repeated } from "./arguments.ts";
 import { addAverage, addConvert, addDiff, addEdit, addRecalibrate } from "./edit-commands.ts";
+import { addFreeze, addTransform } from "./graph-commands.ts";
 import type { Streams } from "./terminal.ts";
 
 /** 0: done; 1: the work failed, or a check found something; 2: wrong usage. */
@@ -65,7 +66,7 @@ Examples:
 
 Exit codes: 0 done, 1 the work failed or a check found something, 2 wrong usage.`,
     );
-  for (const add of [addInspect, addPrint, addFreeze, addRun, addUi]) add(program, streams);
+  for (const add of [addInspect, addPrint, addFreeze, addTransform, addRun, addUi]) add(program, streams);
   for (const add of [addDoctor, addDiff, addEdit, addAverage, addRecalibrate, addConvert, addRepair])
     add(program, streams, outcome);
   for (const command of [program, ...program.commands]) {
@@ -171,24 +172,6 @@ function addPrint(program: Command, streams: Streams): void {
     );
 }
 
-function addFreeze(program: Command, streams: Streams): void {
-  program
-    .command("freeze")
-    .description("A GraphDef whose variables are constants, shown equal to the original on random inputs.")
-    .argument("<in>", "MetaGraph or GraphDef")
-    .option("--outputs <names>", "nodes that the graph is for, separated by commas", names)
-    .requiredOption("-o, --output <file>", "the frozen graph; .pbtxt writes text")
-    .option("--checkpoint <prefix>", "values of the variables; by default the checkpoint beside the .meta")
-    .option("--signature <name>", "outputs are those of this signature")
-    .option("--fold", "fold batch normalization into convolutions")
-    .option("--clear-devices", "forget device strings")
-    .option("--force", "overwrite an existing file")
-    .option("--json", "print one JSON document")
-    .action(async (path: string, options) =>
-      (await import("./freeze.ts")).freezeCommand(path, options, streams),
-    );
-}
-
 function addRun(program: Command, streams: Streams): void {
   program
     .command("run")
@@ -238,7 +221,3 @@ function wrongUsage(program: Command, name: string, what: string): unknown {
     return e;
   }
 }
-
-/** An option that stands in the contract and does nothing yet. */
-export const notYet = (option: string, hint: string): VarscopeError =>
-  new VarscopeError("UNIMPLEMENTED", "this version does not do this yet", { at: option, hint });

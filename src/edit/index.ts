@@ -41,6 +41,8 @@ export {
   freezeGraph,
   type ValueOf,
 } from "./graph/freeze.ts";
+export { type FreezeFileOptions, type FrozenFile, freezeFile } from "./graph/freeze-file.ts";
+export { type GraphFile, openGraph } from "./graph/open-graph.ts";
 export { type Inspection, type InspectOptions, inspect, type VariableFacts } from "./inspect.ts";
 export { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
 export {
@@ -55,4 +57,26 @@ export {
 } from "./recalibrate/index.ts";
 export { type Repair, type RepairOptions, salvageCheckpoint } from "./repair.ts";
 export { type Stats, statsOf, streamStats } from "./stats.ts";
+export {
+  type Change,
+  FOLDING,
+  type FoldResult,
+  foldBatchNorm,
+  type Left,
+  PASSES,
+  type Pass,
+  type PassOptions,
+  type PassReport,
+  type PassResult,
+  type Provenance,
+  provenanceOf,
+  type RangeReport,
+  readProvenance,
+  refold,
+  refoldGraph,
+  repairGraphDef,
+  type Transformed,
+  type TransformOptions,
+  transformGraph,
+} from "./transform/index.ts";
 export { formatOfName, type WritableFormat, type WriteModelOptions, writeModel } from "./write-model.ts";

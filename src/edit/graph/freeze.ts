@@ -6,18 +6,32 @@
 
 import { create } from "@bufbuild/protobuf";
 import { DTYPES, type DType, scalar, type Tensor, VarscopeError } from "../../base/index.ts";
-import { fromGraphDef, toGraphDef, writeAttr } from "../../formats/graph-def/index.ts";
-import type { Graph } from "../../graph/index.ts";
-import { type AttrValue, GraphDefSchema, type NodeDef, NodeDefSchema } from "../../proto/graph.gen.ts";
+import { toGraphDef, writeAttr } from "../../formats/graph-def/index.ts";
+import type { Graph, Operation } from "../../graph/index.ts";
+import { type AttrValue, type NodeDef, NodeDefSchema } from "../../proto/graph.gen.ts";
 import { type Session, variableKey } from "../../run/index.ts";
+import { clearDevices } from "../transform/attributes.ts";
+import {
+  controlInputs,
+  dataInputs,
+  graphOf,
+  joinInputs,
+  makeNode,
+  needed,
+  typeAttr,
+} from "../transform/draft.ts";
+import { notInGraph } from "../transform/pass.ts";
+import { ON_VALUES } from "../transform/repair-graph.ts";
 
 export interface FreezeOptions {
   /** only these variables (op names) become constants; by default all */
   readonly allow?: readonly string[];
   /** these variables (op names) stay variables */
   readonly deny?: readonly string[];
-  /** forget device strings */
+  /** forget device strings, and colocations: both pin nodes to places */
   readonly clearDevices?: boolean;
+  /** do not wait for update ops: control edges from assignments to frozen variables go. Default false: they are an error */
+  readonly dropUpdates?: boolean;
 }
 
 /** Value of a variable by its op's name. */
@@ -46,64 +60,67 @@ export function freezeGraph(
   valueFor: ValueOf,
   options: FreezeOptions = {},
 ): Graph {
+  if (typeof outputs === "string") {
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      "dest_nodes must be an iterable of strings with the nodes that are needed to compute the outputs, got a string",
+      { at: outputs, hint: `write ["${outputs}"]` },
+    );
+  }
   const def = toGraphDef(graph);
-  const nodes = subgraph(def.node, outputs);
+  const wanted = options.dropUpdates === true ? withoutUpdates(def.node, graph) : def.node;
+  const nodes = subgraph(wanted, outputs);
   const frozen = new Map<string, DType>();
   for (const node of nodes) {
     const info = graph.operation(node.name).def?.variable?.(graph.operation(node.name).attrs as never);
-    const wanted = (options.allow?.includes(node.name) ?? true) && !options.deny?.includes(node.name);
-    if (info !== undefined && wanted) frozen.set(node.name, info.dtype);
+    const isWanted = (options.allow?.includes(node.name) ?? true) && !options.deny?.includes(node.name);
+    if (info !== undefined && isWanted) frozen.set(node.name, info.dtype);
   }
-  const carriers = resourcePaths(nodes, frozen, graph);
+  const carriers = handedOn(nodes, frozen, graph);
   const converted = nodes.flatMap((node) => convert(node, graph, frozen, carriers, valueFor));
-  if (options.clearDevices === true) for (const node of converted) node.device = "";
-  const out = create(GraphDefSchema, { node: converted });
-  if (def.versions !== undefined) out.versions = def.versions;
-  if (def.library !== undefined) out.library = def.library;
-  return fromGraphDef(out, { registry: graph.registry });
+  const result = graphOf({ graph, def, nodes: new Map(converted.map((node) => [node.name, node])) });
+  return options.clearDevices === true ? clearDevices(result).graph : result;
 }
 
-const nodeOf = (input: string): string => input.replace(/^\^/, "").replace(/:\d+$/, "");
+/** Nodes without control edges from ops that assign. */
+function withoutUpdates(nodes: readonly NodeDef[], graph: Graph): NodeDef[] {
+  const updates = new Set(graph.operations.filter(writes).map((op) => op.name));
+  return nodes.map((node) => {
+    const kept = controlInputs(node).filter((name) => !updates.has(name));
+    if (kept.length === controlInputs(node).length) return node;
+    return makeNode({ ...node, input: joinInputs(dataInputs(node), kept) });
+  });
+}
+
+const writes = (op: Operation): boolean =>
+  Object.values(op.def?.access ?? {}).some((a) => a === "write" || a === "update");
 
 /** Nodes that the outputs need, in their order. */
 function subgraph(nodes: readonly NodeDef[], outputs: readonly string[]): NodeDef[] {
   const byName = new Map(nodes.map((n) => [n.name, n]));
   const missing = outputs.find((name) => !byName.has(name));
-  if (missing !== undefined) {
-    throw new VarscopeError("NOT_FOUND", `${missing} is not in graph`, {
-      at: missing,
-      ...(missing.includes(":") ? { hint: "give the node's name without ':0'" } : {}),
-    });
-  }
-  const needed = new Set<string>();
-  const stack = [...outputs];
-  while (stack.length > 0) {
-    const name = stack.pop()!;
-    if (needed.has(name)) continue;
-    needed.add(name);
-    stack.push(...(byName.get(name)?.input ?? []).map(nodeOf));
-  }
-  return nodes.filter((n) => needed.has(n.name));
+  if (missing !== undefined) throw notInGraph(missing);
+  const found = needed(byName, outputs);
+  return nodes.filter((n) => found.has(n.name));
 }
 
-/** Nodes that only pass a frozen variable's handle on, with the variable's dtype. */
-function resourcePaths(
+/** Nodes that only hand a frozen variable on, its handle or a reference to it, with the variable's dtype. */
+function handedOn(
   nodes: readonly NodeDef[],
   frozen: ReadonlyMap<string, DType>,
   graph: Graph,
 ): Map<string, DType> {
   const carriers = new Map(frozen);
-  for (const node of nodes) {
-    const op = graph.operation(node.name);
-    if (frozen.has(node.name) || op.outputs.length === 0 || !op.outputs.every((x) => x.dtype === "resource"))
-      continue;
-    const dtype = op.inputs.map((x) => carriers.get(x.op.name)).find((d) => d !== undefined);
-    if (dtype !== undefined) carriers.set(node.name, dtype);
+  const names = new Set(nodes.map((node) => node.name));
+  for (const op of graph.operations) {
+    const x = op.outputs[0];
+    if (!names.has(op.name) || frozen.has(op.name) || x === undefined) continue;
+    if (x.dtype !== "resource" && !x.isRef) continue;
+    const dtype = op.inputs.map((y) => carriers.get(y.op.name)).find((d) => d !== undefined);
+    if (dtype !== undefined) carriers.set(op.name, dtype);
   }
   return carriers;
 }
-
-const typeAttr = (dtype: DType): AttrValue => writeAttr(dtype, "type");
 
 function convert(
   node: NodeDef,
@@ -118,17 +135,20 @@ function convert(
   const reads = op.inputs.find((x) => carriers.has(x.op.name) && (x.dtype === "resource" || x.isRef));
   if (reads === undefined) return [node];
   const read = carriers.get(reads.op.name)!;
-  if (Object.values(op.def?.access ?? {}).some((a) => a === "write" || a === "update")) {
+  if (writes(op)) {
     throw new VarscopeError(
       "FAILED_PRECONDITION",
       `the outputs depend on ${node.op} of variable '${reads.op.name}', which cannot be a constant`,
       {
         at: node.name,
-        hint: "freeze outputs that do not depend on update ops (build the inference graph with training off)",
+        hint: "freeze outputs that do not depend on update ops (build the inference graph with training off), or drop the updates",
       },
     );
   }
-  if (reads.isRef && reads.dtype !== "resource") return [node];
+  if (reads.isRef && reads.dtype !== "resource") {
+    const onValue = ON_VALUES[node.op];
+    return [onValue === undefined ? node : makeNode({ ...node, op: onValue })];
+  }
   return readNode(node, read);
 }
 

@@ -66,9 +66,27 @@ export async function compareGraphs(
 ): Promise<Comparison> {
   const names = resultsOf(second, outputs);
   const { feeds, values } = await evaluateRandomly(first, names, options);
-  const after = await evaluate(second, names, feeds, new Map(), options.signal);
+  const after = await evaluate(
+    second,
+    names,
+    feeds,
+    sameVariables(options.variables, second),
+    options.signal,
+  );
   return { inputs: describeFeeds(feeds), ...compareResults(names, values, after) };
 }
+
+/** Values of variables by the ops of another graph, where these are still variables. */
+export const sameVariables = (
+  variables: ReadonlyMap<Operation, Tensor>,
+  graph: Graph,
+): Map<Operation, Tensor> =>
+  new Map(
+    [...variables].flatMap(([op, value]) => {
+      const same = graph.findOperation(op.name);
+      return same?.def?.variable === undefined ? [] : [[same, value] as const];
+    }),
+  );
 
 /** Tensors of these nodes. */
 export const resultsOf = (graph: Graph, outputs: readonly string[]): string[] =>

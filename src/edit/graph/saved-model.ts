@@ -42,9 +42,13 @@ export const writeSavedModelCopy: CollectionWriter = async (path, contents, opti
   );
 };
 
-/** The graph that a SavedModel is served by, with its signatures. */
-async function savedGraph(folder: string, files: Files): Promise<GraphFile> {
-  const def = chooseMetaGraph(await readSavedModelMeta(folder, files), undefined, folder);
+/** The graph with these tags, by default that which a SavedModel is served by, with its signatures. */
+export async function savedGraph(
+  folder: string,
+  files: Files = diskFiles,
+  tags?: readonly string[],
+): Promise<GraphFile> {
+  const def = chooseMetaGraph(await readSavedModelMeta(folder, files), tags, folder);
   const meta = fromMetaGraphDef(def, { registry: CORE_OPS, file: folder });
   const prefix = variablesPrefix(folder);
   const checkpoint = (await files.exists(`${prefix}.index`)) ? prefix : null;

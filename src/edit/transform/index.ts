@@ -10,10 +10,12 @@ export { FOLDING, PASSES, type PassEntry } from "./passes.ts";
 export { type PassOutcome, type Transformed, type TransformOptions, transformGraph } from "./pipeline.ts";
 export {
   type Provenance,
+  type ProvenanceFacts,
   provenanceOf,
   type ReadVariable,
   readProvenance,
   refoldGraph,
 } from "./provenance.ts";
 export type { RangeReport, Ranges } from "./ranges.ts";
+export { type Refolded, refold } from "./refold.ts";
 export { type Repaired, repairGraphDef } from "./repair-graph.ts";

@@ -11,6 +11,8 @@ export interface VariablePlace {
   readonly key: string;
   /** of a part of a partitioned variable, its place as SaveV2 writes it; "" is the whole */
   readonly slice: string;
+  /** of the variable's op, or the name that the op shares: its name in containers without such keys */
+  readonly name: string;
 }
 
 /** The place of the variable that a constant was; null for a constant that always was one. */

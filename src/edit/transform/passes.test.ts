@@ -219,7 +219,7 @@ test("merge-duplicates makes equal nodes one; constants of different variables s
   expect(names(apply(small(), "merge-duplicates").graph)).not.toContain("uno");
   expect(names(apply(small(), "merge-duplicates").graph)).not.toContain("r2");
   const g = small();
-  const origins = new Origins(CORE_OPS, (c) => ({ key: c.name, slice: "" }));
+  const origins = new Origins(CORE_OPS, (c) => ({ key: c.name, slice: "", name: c.name }));
   expect(names(apply(g, "merge-duplicates", { origins }).graph)).toContain("uno");
 });
 

@@ -6,6 +6,7 @@ import { foldConstants } from "./constants.ts";
 import { mergeDuplicates } from "./duplicates.ts";
 import { foldBatchNorm } from "./fold-norms.ts";
 import { setInference } from "./inference.ts";
+import { inlineFunctions } from "./inline.ts";
 import type { Pass } from "./pass.ts";
 import {
   removeCheckNumerics,
@@ -59,6 +60,10 @@ const TABLE: Readonly<Record<string, PassEntry>> = {
     summary: "batch normalization takes its moving statistics: is_training is false",
     run: setInference,
     changes: "purpose",
+  },
+  "inline-calls": {
+    summary: "functions' ops stand in the place of their calls; If becomes Switch and Merge",
+    run: inlineFunctions,
   },
   "placeholders-to-constants": {
     summary: "placeholders get their value for good; conditionals on it are solved",

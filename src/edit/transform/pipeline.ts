@@ -13,6 +13,7 @@ import {
   evaluate,
   evaluateRandomly,
   resultsOf,
+  sameVariables,
 } from "../graph/prove.ts";
 import type { FoldResult } from "./fold-norms.ts";
 import { Origins, type PlaceOf } from "./origins.ts";
@@ -115,7 +116,7 @@ async function prove(
       passes.push({ ...report, proof: null, unproven: "nothing changed" });
       continue;
     }
-    const values = await evaluate(after, names, start.feeds, moved(variables, after), signal);
+    const values = await evaluate(after, names, start.feeds, sameVariables(variables, after), signal);
     known.set(after, values);
     if (changes === "purpose") {
       purposeful = true;
@@ -161,15 +162,6 @@ function fixedInputs(
   }
   return fixed;
 }
-
-/** Values of the variables, by the ops of another graph. */
-const moved = (variables: ReadonlyMap<Operation, Tensor>, graph: Graph): Map<Operation, Tensor> =>
-  new Map(
-    [...variables].flatMap(([op, value]) => {
-      const same = graph.findOperation(op.name);
-      return same === undefined ? [] : [[same, value] as const];
-    }),
-  );
 
 function needEqual(proof: Omit<Comparison, "inputs">, pass: string): void {
   if (proof.maxRelDifference <= TOLERANCE) return;

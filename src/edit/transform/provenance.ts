@@ -39,7 +39,7 @@ export interface ConstantRecord {
 
 /** A constant that looks like a weight stands under its own name in checkpoints. */
 export const namedPlace: PlaceOf = (constant) =>
-  isFrozenVariable(constant) ? { key: constant.name, slice: "" } : null;
+  isFrozenVariable(constant) ? { key: constant.name, slice: "", name: constant.name } : null;
 
 export interface ProvenanceFacts {
   readonly source: Provenance["source"];

@@ -19,7 +19,7 @@ export interface Repaired {
 }
 
 /** Ops on references, and what they are on values. */
-const ON_VALUES: Readonly<Record<string, string>> = {
+export const ON_VALUES: Readonly<Record<string, string>> = {
   RefSwitch: "Switch",
   RefMerge: "Merge",
   RefEnter: "Enter",

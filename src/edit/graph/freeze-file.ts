@@ -1,0 +1,214 @@
+/**
+ * @file Freezing a graph file with values from a container: what TensorFlow's freeze_graph does, with functions inlined, passes run and the
+ * result shown equal. Start at `freezeFile`.
+ *
+ * @see TensorFlow python/tools/freeze_graph.py
+ */
+
+import { type Tensor, VarscopeError } from "../../base/index.ts";
+import type { Graph, Operation } from "../../graph/index.ts";
+import { Session, variableKey } from "../../run/index.ts";
+import { setInference } from "../transform/inference.ts";
+import { inlineFunctions } from "../transform/inline.ts";
+import type { VariablePlace } from "../transform/origins.ts";
+import type { PassOptions, PassReport } from "../transform/pass.ts";
+import { TOLERANCE, type Transformed, transformGraph } from "../transform/pipeline.ts";
+import { namedPlace } from "../transform/provenance.ts";
+import { type FreezeOptions, freezeGraph } from "./freeze.ts";
+import type { GraphFile } from "./open-graph.ts";
+import { type Comparison, compareGraphs, reachable, sameVariables } from "./prove.ts";
+import { variableOps } from "./values.ts";
+import { checkedValue, openVariableSource, placesOf, type VariableSource } from "./variable-source.ts";
+
+export interface FreezeFileOptions extends FreezeOptions, Omit<PassOptions, "outputs" | "origins"> {
+  /** container of the variables' values: checkpoint, SavedModel or another; by default the checkpoint beside the graph */
+  readonly checkpoint?: string;
+  /** nodes to run first: they initialise what the checkpoint lacks */
+  readonly initializerNodes?: readonly string[];
+  /** batch normalization takes its moving statistics, also where the graph was built for training */
+  readonly setInference?: boolean;
+  /** passes to run over the frozen graph */
+  readonly passes?: readonly string[];
+  /** run the graphs, to show them equal. Default true */
+  readonly prove?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface FrozenFile {
+  readonly graph: Graph;
+  readonly outputs: readonly string[];
+  /** variables that became constants */
+  readonly variables: readonly string[];
+  /** what was done before the variables became constants */
+  readonly before: readonly PassReport[];
+  readonly transformed: Transformed;
+  /** the frozen graph, after all passes, against the graph with variables; null where that was not asked for */
+  readonly proof: Comparison | null;
+}
+
+/**
+ * Freezes a graph file.
+ *
+ * @param outputs - node names; `:0` may follow
+ * @throws VarscopeError NOT_FOUND - no such output, no such checkpoint, or a variable that it lacks; FAILED_PRECONDITION - no values, or the outputs
+ *   depend on assignments; INTERNAL - the frozen graph differs
+ */
+export async function freezeFile(
+  file: GraphFile,
+  outputs: readonly string[],
+  options: FreezeFileOptions = {},
+): Promise<FrozenFile> {
+  if (outputs.length === 0) {
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      "You need to supply the name of a node to --output_node_names.",
+      {
+        at: file.path,
+        hint: "name nodes with --outputs, or a signature with --signature; 'varscope inspect' lists both",
+      },
+    );
+  }
+  const names = [...new Set(outputs.map((name) => name.replace(/:\d+$/, "")))];
+  const before: PassReport[] = [];
+  let { graph } = file;
+  for (const pass of [inlineFunctions, ...(options.setInference ? [setInference] : [])]) {
+    const result = pass(graph, { outputs: names });
+    graph = result.graph;
+    if (result.report.done.length + result.report.left.length > 0) before.push(result.report);
+  }
+  const wanted = variableOps(reachable(names.map((name) => graph.operation(name)))).filter((op) =>
+    isFrozen(op, options),
+  );
+  const { values, places } = await valuesOf(file, wanted, options);
+  const byName = new Map([...values].map(([op, value]) => [op.name, value]));
+  const frozen = freezeGraph(graph, names, (name) => byName.get(name) ?? null, options);
+  const transformed = await transformGraph(frozen, {
+    ...options,
+    outputs: names,
+    passes: options.passes ?? [],
+    placeOf: (constant) =>
+      places.get(constant.name) ?? (byName.has(constant.name) ? null : fixedPlace(constant, graph)),
+    prove: options.prove !== false && (options.passes ?? []).length > 0,
+    ...(values.size > 0 && { variables: values }),
+  });
+  const original = options.setInference === true ? graph : file.graph;
+  const proof =
+    options.prove === false
+      ? null
+      : await prove(original, transformed, names, sameVariables(values, original), options);
+  return {
+    graph: transformed.graph,
+    outputs: names,
+    variables: [...byName.keys()],
+    before,
+    transformed,
+    proof,
+  };
+}
+
+const isFrozen = (op: Operation, { allow, deny }: FreezeOptions): boolean =>
+  (allow?.includes(op.name) ?? true) && !deny?.includes(op.name);
+
+/** A graph without variables was frozen before: its weights go by their names. */
+const fixedPlace = (constant: Operation, graph: Graph): VariablePlace | null =>
+  variableOps(graph.operations).length === 0 ? namedPlace(constant) : null;
+
+interface Found {
+  readonly values: Map<Operation, Tensor>;
+  /** where each was found, by the variable's op */
+  readonly places: Map<string, VariablePlace>;
+}
+
+async function valuesOf(
+  file: GraphFile,
+  variables: readonly Operation[],
+  options: FreezeFileOptions,
+): Promise<Found> {
+  const found: Found = { values: new Map(), places: new Map() };
+  const initializers = options.initializerNodes ?? [];
+  const path = options.checkpoint ?? file.checkpoint;
+  if (variables.length === 0) return found;
+  if (path === null && initializers.length === 0) {
+    throw new VarscopeError("FAILED_PRECONDITION", `no values for ${variables.length} variables`, {
+      at: file.path,
+      hint: "name their checkpoint with --checkpoint",
+    });
+  }
+  if (path !== null) {
+    const source = await openVariableSource(path, options.signal);
+    try {
+      await readAll(file, variables, source, found, initializers.length > 0);
+    } finally {
+      await source.close();
+    }
+  }
+  if (initializers.length > 0) await initialize(file.graph, variables, initializers, found);
+  return found;
+}
+
+async function readAll(
+  file: GraphFile,
+  variables: readonly Operation[],
+  source: VariableSource,
+  { values, places }: Found,
+  lenient: boolean,
+): Promise<void> {
+  const placeOf = placesOf(file);
+  for (const op of variables) {
+    const place = placeOf(op);
+    const value = lenient ? await source.find(place) : await source.read(place);
+    if (value === null) continue;
+    values.set(op, checkedValue(op, value, place.key));
+    places.set(op.name, place);
+  }
+}
+
+/** Runs initializer nodes, with what was restored as it is; their results go before. */
+async function initialize(
+  original: Graph,
+  variables: readonly Operation[],
+  nodes: readonly string[],
+  { values, places }: Found,
+): Promise<void> {
+  const session = new Session(original, { warn: () => {} });
+  try {
+    for (const [op, value] of values) {
+      const same = original.findOperation(op.name);
+      if (same !== undefined) session.variables.commit(variableKey(same), value, false);
+    }
+    await session.run([], { targets: nodes.map((name) => original.operation(name)) });
+    for (const op of variables) {
+      const same = original.findOperation(op.name);
+      const value = same === undefined ? null : session.variables.get(variableKey(same));
+      if (value === null) continue;
+      if (values.get(op)?.data !== value.data) places.delete(op.name); // the checkpoint does not have this value
+      values.set(op, value);
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+async function prove(
+  graph: Graph,
+  { graph: frozen, passes }: Transformed,
+  outputs: readonly string[],
+  variables: ReadonlyMap<Operation, Tensor>,
+  options: FreezeFileOptions,
+): Promise<Comparison | null> {
+  if (passes.some((p) => p.unproven?.includes("by purpose"))) return null;
+  const fixed = new Map(
+    Object.entries(options.placeholders ?? {}).map(([name, value]) => [
+      name.includes(":") ? name : `${name}:0`,
+      value,
+    ]),
+  );
+  const { signal } = options;
+  const proof = await compareGraphs(graph, frozen, outputs, { variables, fixed, ...(signal && { signal }) });
+  if (proof.maxRelDifference <= TOLERANCE) return proof;
+  throw new VarscopeError(
+    "INTERNAL",
+    `the frozen graph differs by ${proof.maxAbsDifference} (${proof.maxRelDifference} of the largest value)`,
+    { at: proof.at ?? "", hint: "report it with the graph" },
+  );
+}
