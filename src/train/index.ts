@@ -13,6 +13,7 @@ export {
   exportMetaGraph,
   type ImportMetaGraphOptions,
 } from "../formats/meta-graph/index.ts";
+export { SavedModelKeys, SavedModelTags, SignatureMethods } from "../formats/saved-model/index.ts";
 export { ExponentialMovingAverage, type ExponentialMovingAverageOptions } from "../variables/index.ts";
 export { type AdamOptions, adamOptimizer } from "./adam.ts";
 export {
@@ -132,6 +133,31 @@ export {
   type WarmStartOptions,
   warmStart,
 } from "./restore/index.ts";
+export {
+  type AddMetaGraphOptions,
+  buildSignatureDef,
+  buildTensorInfo,
+  type CallOptions,
+  classificationSignatureDef,
+  type GivenSignature,
+  isValidSignature,
+  type LoadedModel,
+  type LoadSavedModelOptions,
+  loadSavedModel,
+  opSignatureDef,
+  predictSignatureDef,
+  regressionSignatureDef,
+  type SavedModelBuilder,
+  type SaveSavedModelOptions,
+  type SignatureFeeds,
+  type SignatureResults,
+  type SignatureTensors,
+  type Sparse,
+  type SparseOutputs,
+  savedModelBuilder,
+  saveSavedModel,
+  simpleSave,
+} from "./saved-model/index.ts";
 export { type SaveOptions, type Saver, type SaverOptions, saver } from "./saver.ts";
 export type { Saveable, SaveableObject, SaveSpec, VariableMap } from "./saver-list.ts";
 export {
