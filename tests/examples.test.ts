@@ -9,6 +9,7 @@ import { main as batchNorm } from "../examples/batch-norm.ts";
 import { main as cluster } from "../examples/cluster/main.ts";
 import { main as gan } from "../examples/gan.ts";
 import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
+import { main as monitored } from "../examples/monitored.ts";
 import { main as quickstart } from "../examples/quickstart.ts";
 import { main as shareVariables } from "../examples/share-variables.ts";
 
@@ -100,6 +101,21 @@ test("gan: the generator's step needs no real samples and leaves the discriminat
   const distance = ([x, y]: number[]): number => Math.hypot(x! - 2, y! + 1);
   expect(distance(after.center)).toBeLessThan(0.3);
   expect(distance(after.center)).toBeLessThan(distance(before.center) / 4);
+});
+
+test("monitored goes on where it was stopped, and writes what TensorBoard shows", async () => {
+  const place = join(folder, "monitored");
+  const lines: string[] = [];
+  await monitored(place, 120, (line) => lines.push(line));
+  const loss = await monitored(place, 300, (line) => lines.push(line));
+  expect(loss).toBeLessThan(0.2);
+  expect(lines).toContain(`Restoring parameters from ${place}/model.ckpt-120`);
+  const files = await readdir(place);
+  expect(files.filter((f) => f.startsWith("events.out.tfevents."))).toHaveLength(2);
+  const saved = (name: string): number[] =>
+    files.flatMap((f) => (new RegExp(`^${name}-(\\d+)\\.index$`).exec(f) ?? []).slice(1)).map(Number);
+  expect(saved("model.ckpt").sort((a, b) => a - b)).toEqual([0, 100, 120, 220, 300]);
+  expect(saved("input.ckpt").sort((a, b) => a - b)).toEqual([0, 100, 120, 220, 300]);
 });
 
 test("README shows examples/quickstart.ts to the letter, in both languages", async () => {
