@@ -1,6 +1,6 @@
 /** @file Batch normalization as one op, FusedBatchNormV3, with its update ops. @see TensorFlow 1.15 python/ops/nn_impl.py "fused_batch_norm" */
 
-import { type Operation, Output, smartCond, smartConstant } from "../graph/index.ts";
+import { Output, smartCond, smartConstant } from "../graph/index.ts";
 import type { Variable } from "../variables/index.ts";
 import type { BatchNormalizationOptions } from "./batch-norm.ts";
 import { movingUpdate, type Norm } from "./batch-norm-parts.ts";
@@ -11,32 +11,12 @@ export function fusedNorm(l: Layer, x: Output, norm: Norm, o: BatchNormalization
   const { graph: g } = l;
   const training = o.training ?? false;
   const momentum = o.momentum ?? 0.99;
-  const read = (v: Variable | Output | null): Output => (v instanceof Output ? v : v!.value());
-  const attrs = {
-    epsilon: o.epsilon ?? 1e-3,
-    data_format: norm.axes[0] === 1 ? "NCHW" : "NHWC",
-  };
-  const three = (op: Operation): Output[] => op.outputs.slice(0, 3);
-  const train = (): Output[] => {
-    const [gamma, beta] = [read(norm.gamma), read(norm.beta)];
-    const none = [g.constant([], { shape: [0] }), g.constant([], { shape: [0] })];
-    return three(
-      g.addOp("FusedBatchNormV3", [x, gamma, beta, ...none], { attrs: { ...attrs, is_training: true } }),
-    );
-  };
-  const infer = (): Output[] => {
-    const [gamma, beta] = [read(norm.gamma), read(norm.beta)];
-    return g.nameScope("FusedBatchNormV3", (name) => {
-      const moving = [norm.movingMean.value(), norm.movingVariance.value()];
-      return three(
-        g.addOp("FusedBatchNormV3", [x, gamma, beta, ...moving], {
-          name,
-          attrs: { ...attrs, is_training: false },
-        }),
-      );
-    });
-  };
-  const [y, mean, variance] = smartCond(training, train, infer) as [Output, Output, Output];
+  const form = { epsilon: o.epsilon ?? 1e-3, dataFormat: norm.axes[0] === 1 ? "NCHW" : "NHWC" } as const;
+  const [y, mean, variance] = smartCond(
+    training,
+    () => fusedOp(x, norm, null, form),
+    () => fusedOp(x, norm, [norm.movingMean, norm.movingVariance], form),
+  ) as [Output, Output, Output];
   const known = smartConstant(training);
   if (known === false) return y;
   const rate =
@@ -50,4 +30,34 @@ export function fusedNorm(l: Layer, x: Output, norm: Norm, o: BatchNormalization
   l.update(movingUpdate(norm.movingMean, mean, rate).op);
   l.update(movingUpdate(norm.movingVariance, variance, rate).op);
   return y;
+}
+
+interface FusedForm {
+  readonly epsilon: number;
+  readonly dataFormat: "NHWC" | "NCHW";
+}
+
+/** y, mean and variance of a FusedBatchNormV3: by `moving` statistics, or while training by the batch's. */
+export function fusedOp(
+  x: Output,
+  { gamma, beta }: Pick<Norm, "gamma" | "beta">,
+  moving: readonly Variable[] | null,
+  { epsilon, dataFormat }: FusedForm,
+): Output[] {
+  const { graph: g } = x;
+  const attrs = { epsilon, data_format: dataFormat };
+  const factors = [gamma, beta].map((v) => (v instanceof Output ? v : v!.value()));
+  const none = (): Output => g.constant([], { shape: [0] });
+  const make = (statistics: Output[], name: string): Output[] => {
+    const inputs = [x, ...factors, ...statistics];
+    const all = { ...attrs, is_training: moving === null };
+    return g.addOp("FusedBatchNormV3", inputs, { name, attrs: all }).outputs.slice(0, 3);
+  };
+  if (moving === null) return make([none(), none()], "FusedBatchNormV3");
+  return g.nameScope("FusedBatchNormV3", (name) =>
+    make(
+      moving.map((v) => v.value()),
+      name,
+    ),
+  );
 }

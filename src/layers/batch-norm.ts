@@ -69,10 +69,19 @@ export interface BatchNormalizationOptions extends WeightsOptions {
  * @throws VarscopeError INVALID_ARGUMENT - axes that x does not have, unknown channels, `fused` where it cannot be, parts of a batch with the
  *   batch among the axes
  */
-export function batchNormalization(x: Output, options: BatchNormalizationOptions = {}): Output {
-  return layer(x, "batch_normalization", options, (l) => {
+export const batchNormalization = (x: Output, options: BatchNormalizationOptions = {}): Output =>
+  normLayer(x, "batch_normalization", options);
+
+/** The layer under another default name; `last` is applied to the result in the layer's own scope. */
+export function normLayer(
+  x: Output,
+  baseName: string,
+  options: BatchNormalizationOptions,
+  last: (y: Output) => Output = (y) => y,
+): Output {
+  return layer(x, baseName, options, (l) => {
     const norm = build(l, x, options);
-    return norm.fused ? fusedNorm(l, x, norm, options) : plainNorm(l, x, norm, options);
+    return last(norm.fused ? fusedNorm(l, x, norm, options) : plainNorm(l, x, norm, options));
   });
 }
 

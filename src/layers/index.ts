@@ -1,6 +1,7 @@
 /** @file Layers and losses as functions on graphs, after tf.layers and tf.losses of TensorFlow 1. Start at layer.ts. */
 
 export { type BatchNormalizationOptions, batchNormalization } from "./batch-norm.ts";
+export type { RenormClipping } from "./batch-renorm.ts";
 export {
   type ConvOptions,
   conv2d,
@@ -38,3 +39,4 @@ export {
   type PoolingOptions,
 } from "./pooling.ts";
 export { l1Regularizer, l2Regularizer } from "./regularizers.ts";
+export { type BatchNormInitializers, type BatchNormOptions, batchNorm } from "./slim-batch-norm.ts";

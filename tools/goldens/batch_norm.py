@@ -8,14 +8,22 @@ Writes tests/goldens/batch-norm/ in the form of programs.py; the TypeScript twin
 Usage: PYTHONPATH=... python tools/goldens/batch_norm.py
 """
 
+import types
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 from programs import BOTH, OUT, X4, holder, run, train_norm, use, write
 
 try:
-    from tf_keras.legacy_tf_layers import normalization
+    from tf_keras.legacy_tf_layers import base, convolutional, core, normalization, pooling
 except ImportError:  # installed, not source
-    from tf_keras.src.legacy_tf_layers import normalization
+    from tf_keras.src.legacy_tf_layers import base, convolutional, core, normalization, pooling
+
+# slim asks for tf.layers, which Keras 3 has not
+tf.layers = types.SimpleNamespace()
+for module in (normalization, base, convolutional, core, pooling):
+    vars(tf.layers).update({k: v for k, v in vars(module).items() if not k.startswith("_")})
+from tf_slim.layers import layers as slim  # noqa: E402
 
 PROGRAMS = {}
 
@@ -110,5 +118,68 @@ def lists(resource):
     return run(2, feeds([4, 2, 2, 3], 2), ["y:0"])
 
 
+IMAGES = [4, 2, 2, 3]
+TRAINING = {"training:0": True}
+
+
+def slim_norm(resource, shape, placeholder=False, **options):
+    use(resource)
+    more = {"is_training": holder("training", [], tf.bool)} if placeholder else {}
+    y = slim.batch_norm(holder("x", [None, *shape[1:]]), **more, **options)
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    loss = tf.reduce_mean(tf.square(y - 1.0), name="loss")
+    with tf.control_dependencies(updates):
+        tf.group(tf.train.GradientDescentOptimizer(0.1).minimize(loss), name="train")
+    tf.identity(y, name="y")
+    tf.global_variables_initializer()
+    return run(3, feeds(shape, 3, **(TRAINING if placeholder else {})), ["y:0"])
+
+
+@each(**BOTH)
+def slim_rank2(resource):
+    return slim_norm(resource, [8, 3], scale=True)
+
+
+@each(**BOTH)
+def slim_debias(resource):
+    return slim_norm(resource, IMAGES, zero_debias_moving_mean=True, scope="bn")
+
+
+@each(**BOTH)
+def slim_placeholder(resource):
+    return slim_norm(resource, IMAGES, True, zero_debias_moving_mean=True, decay=0.9)
+
+
+@each(**BOTH)
+def slim_in_place(resource):
+    return slim_norm(resource, IMAGES, updates_collections=None, scope="bn", activation_fn=tf.nn.relu)
+
+
+@each(
+    images={"shape": IMAGES, "scale": True, "updates_collections": None},
+    first={"shape": [4, 3, 2, 2], "data_format": "NCHW", "zero_debias_moving_mean": True, "scale": True},
+    rank3={"shape": [4, 5, 3], "updates_collections": "mine"},
+    placeholder={"shape": [8, 3], "placeholder": True, "updates_collections": None, "scale": True},
+)
+def slim_unfused(shape, **options):
+    return slim_norm(False, shape, fused=False, **options)
+
+
+@each(first={"shape": [4, 3, 2, 2], "data_format": "NCHW", "updates_collections": "mine"})
+def slim_fused(shape, **options):
+    return slim_norm(False, shape, scope="bn", **options)
+
+
+@each(x={})
+def slim_twice():
+    """Names, and one scope used again."""
+    use(False)
+    x = holder("x", [None, 3])
+    for _ in range(2):
+        slim.batch_norm(x)
+    for reuse in (None, True):
+        slim.batch_norm(x, scope="bn", reuse=reuse, is_training=False)
+
+
 if __name__ == "__main__":
-    write(PROGRAMS, OUT.parent / "batch-norm", "batch_norm.py", note="tf_keras and tf_slim from source, July 2025 or later")
+    write(PROGRAMS, OUT.parent / "batch-norm", "batch_norm.py", note="tf_keras at dd0a7237b, tf_slim at 1287b1e")
