@@ -58,7 +58,13 @@ export function normsOf(
   const groups = new Map<Operation, NormSite[]>();
   for (const site of all) {
     const lacks = unfed(site.x, choice.fed);
+    const stddev = graph.findOperation(`${site.layer}/moving_stddev`);
     if (!isWanted(site)) left.set(site.layer, { layer: site.layer, why: "not asked for" });
+    else if (stddev?.def?.variable !== undefined)
+      left.set(site.layer, {
+        layer: site.layer,
+        why: "batch renormalization trains on statistics of its own",
+      });
     else if (lacks !== null)
       left.set(site.layer, { layer: site.layer, why: `needs ${lacks}, which is not fed` });
     else groups.set(site.mean, [...(groups.get(site.mean) ?? []), site]);

@@ -330,6 +330,24 @@ describe("graphs of all kinds", () => {
     );
   });
 
+  test("virtual batches pool all of the data; batch renormalization is left alone, and said to be", async () => {
+    const g = new Graph(CORE_OPS);
+    const x = g.add("Placeholder", [], {
+      name: "x",
+      attrs: { dtype: "float32", shape: { dims: [null, 1] } },
+    });
+    batchNormalization(x, { name: "parts", virtualBatchSize: 2, training: true });
+    batchNormalization(x, { name: "renorm", renorm: true, training: true });
+    globalVariablesInitializer(g);
+    await using session = await started(g);
+    const found = await recalibrate(session, { data: [{ x: tensor([1, 2, 3, 6], "float32", [4, 1]) }] });
+    expect(numbersOf(found)).toEqual({ parts: [3, 3.5] });
+    expect(found.layers[0]!.mean.shape).toEqual([1, 1, 1]);
+    expect(found.left).toEqual([
+      { layer: "renorm", why: "batch renormalization trains on statistics of its own" },
+    ]);
+  });
+
   test("float16 inputs have float32 statistics", async () => {
     const g = new Graph(CORE_OPS);
     const x = g.add("Placeholder", [], {
