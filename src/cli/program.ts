@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError, Option } from "commander";
 import { isVarscopeError } from "../base/index.ts";
-import { type Outcome, pattern, positive, repeated } from "./arguments.ts";
+import { names, type Outcome, pattern, positive, repeated } from "./arguments.ts";
 import { addAverage, addConvert, addDiff, addEdit, addRecalibrate } from "./edit-commands.ts";
 import { addFreeze, addTransform } from "./graph-commands.ts";
 import type { Streams } from "./terminal.ts";
@@ -176,10 +176,11 @@ function addRun(program: Command, streams: Streams): void {
   program
     .command("run")
     .description("Runs a graph, for inference or training. Prints one JSON line a step.")
-    .argument("<model>", "MetaGraph, GraphDef, or a checkpoint with its .meta beside it")
-    .option("--checkpoint <prefix>", "restore the variables first")
+    .argument("<model>", "MetaGraph, GraphDef, SavedModel, or a checkpoint with its .meta beside it")
+    .option("--checkpoint <prefix>", "restore the variables first; a SavedModel has its own")
     .option("--init", "run the graph's initializers first")
     .option("--signature <name>", "names of feeds and fetches are this signature's inputs and outputs")
+    .option("--tags <names>", "of a SavedModel: tags of the MetaGraph, separated by commas", names)
     .option("--feed <name=value>", "JSON ([[1,2]]) or @file.npy; repeatable", repeated)
     .option("--fetch <name>", "a tensor to print; repeatable", repeated)
     .option("--target <op>", "an op to run; repeatable", repeated)

@@ -13,6 +13,7 @@ import {
   updateCheckpointState,
 } from "../formats/checkpoint/index.ts";
 import { type VariableRecord, writeMetaGraph } from "../formats/meta-graph/index.ts";
+import { assetFiles } from "../formats/saved-model/index.ts";
 import type { Operation } from "../graph/index.ts";
 import { type Session, variableKey } from "../run/index.ts";
 import { saver } from "../train/index.ts";
@@ -20,15 +21,19 @@ import { saver } from "../train/index.ts";
 type Aborts = { readonly signal?: AbortSignal };
 
 /** Runs the graph's initializer, then those of variables that it left out, then those of local variables and tables. */
-export async function initialize(session: Session, options: Aborts): Promise<void> {
+export async function initialize(session: Session, file: GraphFile, options: Aborts): Promise<void> {
   const { all, each, local } = initializersOf(session.graph);
   if (all.length > 0) await session.run([], { ...options, targets: all });
   const ran = session.remote === null ? null : operationsBehind(all);
   const isSet = (key: string, op: Operation): boolean => ran?.has(op) ?? session.variables.has(key);
   const missing = [...each].filter(([key, op]) => !isSet(key, op)).map(([, op]) => op);
   if (missing.length > 0) await session.run([], { ...options, targets: missing });
-  if (local.length > 0) await session.run([], { ...options, targets: local });
+  if (local.length > 0) await session.run([], { ...options, targets: local, feeds: assetFeeds(file) });
 }
+
+/** Paths of a SavedModel's asset files, which its tables are filled from. */
+const assetFeeds = ({ saved }: GraphFile): Record<string, string> =>
+  saved === undefined ? {} : Object.fromEntries(assetFiles(saved.def, saved.folder));
 
 /** Restores by the saver's ops, or by name where the graph has none; then initialises what no checkpoint holds. */
 export async function restore(
@@ -49,7 +54,7 @@ export async function restore(
     await assign(session, values, options);
   }
   const { local } = initializersOf(session.graph);
-  if (local.length > 0) await session.run([], { ...options, targets: local });
+  if (local.length > 0) await session.run([], { ...options, targets: local, feeds: assetFeeds(file) });
 }
 
 /** Gives variables their values: on a server by their initializers, whose initial value is fed. */

@@ -4,6 +4,7 @@ import { joinPath, makeDir, writeFileAtomic } from "#platform";
 import { type Tensor, VarscopeError } from "../base/index.ts";
 import { type GraphFile, openGraph } from "../edit/graph/open-graph.ts";
 import { Session } from "../run/index.ts";
+import { restoreSavedModel } from "../train/index.ts";
 import { writeNpy } from "../wire/index.ts";
 import { refuseExisting } from "./files.ts";
 import { formatJson, tensorToJson } from "./json.ts";
@@ -22,6 +23,8 @@ export interface RunFlags {
   readonly checkpoint?: string;
   readonly init?: boolean;
   readonly signature?: string;
+  /** of a SavedModel's MetaGraph */
+  readonly tags?: readonly string[];
   readonly feed?: readonly string[];
   readonly fetch?: readonly string[];
   readonly target?: readonly string[];
@@ -45,7 +48,7 @@ interface StepLine {
  * @throws VarscopeError ALREADY_EXISTS - an output is there; and as `openGraph` and `Session.run`
  */
 export async function runCommand(model: string, flags: RunFlags, streams: Streams): Promise<void> {
-  const file = await openGraph(model);
+  const file = await openGraph(model, undefined, flags.tags);
   const wanted = await resolve(file, flags);
   await refuseExisting(outputFiles(flags, wanted), flags.force);
   const { signal, stderr } = streams;
@@ -55,8 +58,12 @@ export async function runCommand(model: string, flags: RunFlags, streams: Stream
     ...(flags.server === undefined ? {} : { target: flags.server }),
   });
   try {
-    if (flags.init) await initialize(session, aborts);
+    if (flags.init) await initialize(session, file, aborts);
     if (flags.checkpoint !== undefined) await restore(session, file, flags.checkpoint, aborts);
+    if (file.saved !== undefined) {
+      const variables = !flags.init && flags.checkpoint === undefined; // its own
+      await restoreSavedModel(session, file.saved.def, file.saved.folder, { variables, ...aborts });
+    }
     const lines = await runSteps(session, wanted, flags, streams);
     if (flags.save !== undefined) await save(session, file, flags.save, aborts);
     if (flags.json) {

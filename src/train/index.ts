@@ -92,6 +92,7 @@ export {
   type CheckpointOptions,
   checkpointManager,
   type HostValue,
+  hostValue,
   type LoadStatus,
   type ManagerSaveOptions,
 } from "./objects/index.ts";
@@ -147,6 +148,7 @@ export {
   opSignatureDef,
   predictSignatureDef,
   regressionSignatureDef,
+  restoreSavedModel,
   type SavedModelBuilder,
   type SaveSavedModelOptions,
   type SignatureFeeds,

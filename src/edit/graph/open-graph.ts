@@ -1,5 +1,5 @@
 /**
- * @file Opening graph files: GraphDef and MetaGraph, binary or text, told apart by their bytes; the variables of their graphs.
+ * @file Opening graph files: GraphDef and MetaGraph, binary or text, told apart by their bytes, and SavedModels; the variables of their graphs.
  * Start at `openGraph`.
  */
 
@@ -23,8 +23,10 @@ import {
 } from "../../formats/meta-graph/index.ts";
 import type { Graph, Operation } from "../../graph/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
-import { locate } from "../locate.ts";
+import type { MetaGraphDef } from "../../proto/index.ts";
+import { type Located, locate } from "../locate.ts";
 import { type FileKind, recognise } from "../recognise.ts";
+import { savedGraph } from "./saved-model.ts";
 
 /** A graph with what its file says about it. */
 export interface GraphFile {
@@ -35,15 +37,24 @@ export interface GraphFile {
   readonly meta: Required<MetaGraph> | null;
   /** prefix of the checkpoint beside a MetaGraph: the same name without `.meta` */
   readonly checkpoint: string | null;
+  /** of a SavedModel */
+  readonly saved?: { readonly folder: string; readonly def: MetaGraphDef };
 }
 
 /**
- * Opens a graph: a GraphDef, a MetaGraph, or any path of a checkpoint that has its `.meta` beside it.
+ * Opens a graph: a GraphDef, a MetaGraph, a SavedModel, or any path of a checkpoint that has its `.meta` beside it.
  *
+ * @param tags - of a SavedModel's MetaGraph; by default that for serving, else the only one
  * @throws VarscopeError NOT_FOUND - no such file, or a checkpoint without a graph; INVALID_ARGUMENT - no graph is in it; and as `readGraphDef`
  */
-export async function openGraph(path: string, files: Files = diskFiles): Promise<GraphFile> {
-  const file = await graphFileOf(path, files);
+export async function openGraph(
+  path: string,
+  files: Files = diskFiles,
+  tags?: readonly string[],
+): Promise<GraphFile> {
+  const found = await locate(path, files);
+  if (found.kind === "saved-model") return savedGraph(found.file, files, tags);
+  const file = await graphFileOf(found, files);
   const bytes = await bytesOfFile(file, files);
   return readGraphFile(path, file, bytes, recognise(bytes), files);
 }
@@ -59,8 +70,7 @@ export async function bytesOfFile(file: string, files: Files): Promise<Uint8Arra
 }
 
 /** The file that holds the graph. */
-async function graphFileOf(path: string, files: Files): Promise<string> {
-  const found = await locate(path, files);
+async function graphFileOf(found: Located, files: Files): Promise<string> {
   if (found.kind !== "checkpoint-v2" && found.kind !== "checkpoint-v1") return found.file;
   const meta = `${found.file}.meta`;
   if (await files.exists(meta)) return meta;

@@ -52,5 +52,6 @@ export async function savedGraph(
   const meta = fromMetaGraphDef(def, { registry: CORE_OPS, file: folder });
   const prefix = variablesPrefix(folder);
   const checkpoint = (await files.exists(`${prefix}.index`)) ? prefix : null;
-  return { path: folder, format: "meta-graph", graph: meta.graph, meta, checkpoint };
+  const saved = { folder, def };
+  return { path: folder, format: "meta-graph", graph: meta.graph, meta, checkpoint, saved };
 }
