@@ -226,7 +226,7 @@ function updatedFrom(value: Output): Operation | null {
           const moved = variableOf(op.inputs[0]!);
           if (moved?.def?.variable !== undefined) return moved;
         }
-        if (["Cast", "Identity", "Merge", "Squeeze"].includes(op.type)) next.push(op.output(0));
+        if (["Cast", "Identity", "Mean", "Merge", "Squeeze"].includes(op.type)) next.push(op.output(0));
         if (op.type === "Switch") next.push(...op.outputs);
       }
     }
