@@ -15,14 +15,13 @@ const invalid = (what: string, at?: string): VarscopeError =>
   new VarscopeError("INVALID_ARGUMENT", what, at === undefined ? {} : { at });
 const textOf = (t: Tensor): string => new TextDecoder().decode(t.data[0] as Uint8Array);
 
-/** Far beyond any vocabulary: 2 GiB of lines. */
-const MOST_BYTES = 2 ** 31;
+type Reads = Pick<CheckpointFiles, "readFile">;
 
-async function linesOf(files: CheckpointFiles, file: string): Promise<string[]> {
-  const bytes = await files.readFile(file);
-  if (bytes.length > MOST_BYTES)
-    throw new VarscopeError("RESOURCE_EXHAUSTED", `a vocabulary of ${bytes.length} bytes`, { at: file });
-  const lines = new TextDecoder().decode(bytes).replaceAll("\r", "").split("\n");
+async function linesOf(files: Reads, file: string): Promise<string[]> {
+  const lines = new TextDecoder()
+    .decode(await files.readFile(file))
+    .replaceAll("\r", "")
+    .split("\n");
   if (lines.at(-1) === "") lines.pop();
   return lines;
 }
@@ -54,14 +53,13 @@ export interface VocabRemapping {
 
 /** @throws VarscopeError INVALID_ARGUMENT - fewer lines than are wanted, empty ones; FAILED_PRECONDITION - one twice; NOT_FOUND */
 export async function remapVocab(
-  files: Pick<CheckpointFiles, "readFile">,
+  files: Reads,
   names: { readonly newFile: string; readonly oldFile: string },
   options: { readonly offset: number; readonly count: number; readonly oldSize: number },
 ): Promise<VocabRemapping> {
   const { offset, count, oldSize } = options;
-  const all = files as CheckpointFiles;
-  const old = vocabularyOf(await linesOf(all, names.oldFile), oldSize, names.oldFile);
-  const lines = await linesOf(all, names.newFile);
+  const old = vocabularyOf(await linesOf(files, names.oldFile), oldSize, names.oldFile);
+  const lines = await linesOf(files, names.newFile);
   vocabularyOf(lines, -1, names.newFile);
   if (offset + count > lines.length)
     throw invalid("lookup table size must be larger than last new vocab entry's line", names.newFile);

@@ -1,6 +1,7 @@
 /** @file Save and restore ops on the checkpoint codec. */
 
-import { dirname, isDir, makeDir, readFile } from "#platform";
+import { dirname, diskFiles, isDir, makeDir } from "#platform";
+import { VarscopeError } from "../base/index.ts";
 import type { CheckpointFiles } from "../graph/index.ts";
 
 const codec = () => import("../formats/checkpoint/index.ts");
@@ -10,6 +11,9 @@ const tensors = () => import("../formats/checkpoint/restore-tensors.ts");
 async function needFolder(folder: string): Promise<void> {
   if (!(await isDir(folder)) && (await isDir(dirname(folder)))) await makeDir(folder);
 }
+
+/** Of a file that a graph names, which is read whole: far beyond any vocabulary. */
+const MOST_BYTES = 2 ** 31;
 
 /** Files of this process. */
 export const checkpointFiles = (): CheckpointFiles => ({
@@ -26,7 +30,22 @@ export const checkpointFiles = (): CheckpointFiles => ({
     const { restoreTensors } = await tensors();
     return restoreTensors(prefix, wanted);
   },
-  readFile,
+  async readFile(file) {
+    const source = diskFiles.source(file);
+    try {
+      const size = await source.size();
+      if (size <= MOST_BYTES) return await source.read(0, size);
+      throw new VarscopeError(
+        "RESOURCE_EXHAUSTED",
+        `a file of ${size} bytes; at most ${MOST_BYTES} are read`,
+        {
+          at: file,
+        },
+      );
+    } finally {
+      await source.close();
+    }
+  },
   async merge(prefixes, destination, deleteOld) {
     const { mergeCheckpoints } = await codec();
     await mergeCheckpoints(prefixes, destination, deleteOld);

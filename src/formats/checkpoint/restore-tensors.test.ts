@@ -63,6 +63,11 @@ test("one name twice, an empty name, and what V1 cannot hold are refused", async
   await expect(saveV1Tensors(join(dir, "x"), wide)).rejects.toMatchObject({ code: "UNIMPLEMENTED" });
 });
 
+test("parts of a variable beyond memory are refused before it is taken", async () => {
+  const parts = [0, 9].map((row) => ({ name: "w", slice: `100000000000000 ${row},1`, tensor: tensor([1]) }));
+  await expect(saveV1Tensors(join(dir, "x"), parts)).rejects.toMatchObject({ code: "UNIMPLEMENTED" });
+});
+
 test("no checkpoint there", async () => {
   await expect(restoreTensors(join(dir, "nope"), [read("w")])).rejects.toMatchObject({ code: "NOT_FOUND" });
   await expect(restoreTensors(join(dir, "nope-?????-of-00002"), [read("w")])).rejects.toMatchObject({

@@ -10,6 +10,7 @@ import {
   formatShape,
   isComplex,
   isVarscopeError,
+  sizeOf,
   type Tensor,
   VarscopeError,
   wholeBox,
@@ -97,6 +98,10 @@ export async function saveV1Tensors(file: string, tensors: Iterable<NamedTensor>
     throw new VarscopeError("UNIMPLEMENTED", left[0]!.why, { at: `${file}: ${left[0]!.what}` });
 }
 
+/** Memory that gaps between the parts of a variable may take, as a multiple of the parts; and what is always granted. */
+const MOST_GAPS = 16;
+const FEW = 1 << 20;
+
 function v1Variable(name: string, given: readonly NamedTensor[]): WritableVariable {
   const [first] = given as [NamedTensor];
   const { dtype } = first.tensor;
@@ -108,6 +113,17 @@ function v1Variable(name: string, given: readonly NamedTensor[]): WritableVariab
   const parts = given.map(({ slice = "" }) => boxOfSlice(shape, parseSliceSpec(slice).slice));
   if (given.length === 1) return { ...variableOf(name, first.tensor), shape, parts };
   // Parts of one file need not make up the whole; what lies between is not written.
+  const held = given.reduce((n, { tensor }) => n + tensor.data.length, 0);
+  if (sizeOf(shape) > MOST_GAPS * held + FEW) {
+    throw new VarscopeError(
+      "UNIMPLEMENTED",
+      `${held} of the ${sizeOf(shape)} values of a variable in one V1 file`,
+      {
+        at: name,
+        hint: "save V2, or each part in a file of its own",
+      },
+    );
+  }
   const whole = zeros(dtype, shape);
   given.forEach(({ tensor }, i) => {
     const box = parts[i]!;

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { isVarscopeError, toNumbers, VarscopeError, zeros } from "../../base/index.ts";
+import { isVarscopeError, tensor, toNumbers, VarscopeError, zeros } from "../../base/index.ts";
 import {
   latestCheckpoint,
   newCheckpointReader,
@@ -21,7 +21,7 @@ import {
   variable,
   variableScope,
 } from "../../variables/index.ts";
-import { adamOptimizer, Checkpoint, saver } from "../index.ts";
+import { adamOptimizer, Checkpoint, hostValue, saver } from "../index.ts";
 
 const GOLDENS = "tests/goldens/objects";
 const GOLDEN: {
@@ -326,6 +326,7 @@ describe("a checkpoint that goes by names", () => {
     async (writeVersion) => {
       const { session, both, a, c } = tree();
       const status = await new Checkpoint({ deep: [both] }).restore(session, await byNames({ writeVersion }));
+      expect(status.report.missing).toEqual([]);
       status.assertConsumed().assertExistingObjectsMatched().assertNontrivialMatch();
       expect([await valueIn(session, a), await valueIn(session, c)]).toEqual([[1, 2], [3]]);
     },
@@ -403,6 +404,27 @@ describe("objects", () => {
     ]);
     await collection.close();
     (await new Checkpoint({ a, extra: c }).read(session, join(dir, "c"))).assertConsumed();
+  });
+
+  test("are values of this process too, such as a place in the data", async () => {
+    const { session, a, g } = tree();
+    await session.run([], { targets: [globalVariablesInitializer(g)] });
+    let place = tensor([3, 7], "int64");
+    const data = hostValue({
+      name: "data",
+      get: () => place,
+      set: (value) => {
+        place = value;
+      },
+    });
+    const lookalike = { get: () => 1, set: () => 2, name: "none" };
+    const checkpoint = new Checkpoint({ a, data, lookalike });
+    const path = await checkpoint.save(session, join(dir, "c"));
+    place = tensor([0, 0], "int64");
+    const status = await checkpoint.restore(session, path);
+    status.assertConsumed();
+    expect(place).toEqual(tensor([3, 7], "int64"));
+    expect(status.report.matched.map(({ name }) => name)).toEqual(["a", "data", "save_counter"]);
   });
 
   test("a map with keys that are no names is refused", async () => {

@@ -12,7 +12,7 @@ import { OBJECT_GRAPH_KEY } from "../../formats/object-graph/graph.ts";
 import type { Session } from "../../run/index.ts";
 import { isVariable, type Variable } from "../../variables/index.ts";
 import { initializationOnly, type LoadStatus, load } from "./status.ts";
-import { CHILDREN, type Child, childrenOf, type HostValue, isTrackable } from "./trackable.ts";
+import { CHILDREN, type Child, childrenOf, type HostValue, hostValue, isTrackable } from "./trackable.ts";
 import { leavesOf, objectGraphOf, type Root, variablesOf, viewOf } from "./view.ts";
 
 /** How often a checkpoint was saved: `save_counter` in the file. */
@@ -25,7 +25,7 @@ class SaveCounter implements HostValue {
   }
 
   set(value: Tensor): void {
-    this.count = BigInt(value.data[0] as bigint | number);
+    this.count = value.data[0] as bigint;
   }
 }
 
@@ -48,7 +48,7 @@ export interface CheckpointOptions {
  */
 export class Checkpoint {
   private readonly objects = new Map<string, object>();
-  private readonly counter = new SaveCounter();
+  private readonly counter = hostValue(new SaveCounter()) as SaveCounter;
   /** the counter is an attribute once it was needed, as in TensorFlow */
   private isCounting = false;
   private readonly root: Root | null;

@@ -11,4 +11,4 @@ export {
   type ManagerSaveOptions,
 } from "./manager.ts";
 export type { LoadStatus } from "./status.ts";
-export type { HostValue } from "./trackable.ts";
+export { type HostValue, hostValue } from "./trackable.ts";

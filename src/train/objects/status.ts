@@ -119,7 +119,8 @@ class Loading implements LoadStatus {
         this.saved === null
           ? planByNames(wanted, collection)
           : planByObjects(wanted, this.saved, bind(root, session.graph, this.saved), collection);
-      this.report = reportOf(plan, wanted, collection);
+      const missing = plan.missing.filter((w) => this.isWanted(w));
+      this.report = reportOf({ ...plan, missing }, wanted, collection);
       const values = new Map<Variable, Awaited<ReturnType<typeof collection.read>>>();
       const later: (() => void)[] = [];
       for (const { wanted: w, entry } of plan.found) {
@@ -137,17 +138,23 @@ class Loading implements LoadStatus {
     }
   }
 
+  /** What is here now, all of it of the session's graph. */
   private wanted(): WantedLeaf[] {
     const view = viewOf(this.root, this.session.graph);
-    variablesOf(view, this.session.graph); // all of this graph
+    variablesOf(view, this.session.graph);
     return wantedLeaves(view);
+  }
+
+  /** A Saver's checkpoint knows nothing of the number of saves. */
+  private isWanted({ leaf }: WantedLeaf): boolean {
+    return this.saved !== null || !this.optional.has(leaf);
   }
 
   /** What is here and has no value in the checkpoint. */
   private unmatched(): WantedLeaf[] {
     if (this.saved === null) {
       const matched = new Set(this.report.matched.map(({ name }) => name));
-      return this.wanted().filter((w) => !matched.has(w.name) && !this.optional.has(w.leaf));
+      return this.wanted().filter((w) => !matched.has(w.name) && this.isWanted(w));
     }
     const bound = new Set([...bind(this.root, this.session.graph, this.saved).values()].map(identityOf));
     return this.wanted().filter((w) => !bound.has(identityOf(w.leaf)));

@@ -14,23 +14,25 @@ import type { Optimizer } from "../optimizer.ts";
 /** An object with children of its own telling. Checkpoints are such. */
 export const CHILDREN: unique symbol = Symbol("varscope.children");
 
-/** A value of this process that is saved with the variables, such as the number of saves. */
+const HOST_VALUE: unique symbol = Symbol("varscope.hostValue");
+
+/** A value of this process that is saved with the variables: the number of saves, the place in a data set. */
 export interface HostValue {
-  /** what name-based checkpoints would call it */
+  /** what checkpoints that go by names would call it */
   readonly name: string;
+  /** Always of one dtype and shape. */
   get(): Tensor;
-  /** @throws VarscopeError INVALID_ARGUMENT - of another dtype or shape */
   set(value: Tensor): void;
 }
+
+/** Makes a value of this process an object that a `Checkpoint` can hold. */
+export const hostValue = (value: HostValue): HostValue => Object.assign(value, { [HOST_VALUE]: true });
 
 /** What has values itself. */
 export type Leaf = Variable | HostValue;
 
-const isHostValue = (x: unknown): x is HostValue =>
-  typeof x === "object" && x !== null && "get" in x && "set" in x && "name" in x && !(x instanceof Map);
-
 /** Whether an object has values of its own. */
-export const isLeaf = (x: unknown): x is Leaf => isVariable(x) || isHostValue(x);
+export const isLeaf = (x: object): x is Leaf => isVariable(x) || HOST_VALUE in x;
 
 /** Whether an object has slots for variables. */
 export const isOptimizer = (x: unknown): x is Optimizer =>
