@@ -3,7 +3,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { tensor } from "../../base/index.ts";
+import { isVarscopeError, tensor } from "../../base/index.ts";
 import { newGraph } from "../../ops/index.ts";
 import { type Event, SummaryMetadataSchema, SummarySchema } from "../../proto/index.ts";
 import { writeRecord } from "../../wire/index.ts";
@@ -117,4 +117,25 @@ test("a writer that was killed leaves whole events to read; a damaged file is an
   expect(() => [...readEvents(newer, { file: "f" })]).toThrow(
     "[UNIMPLEMENTED] f: event files of version 'brain.Event:3' are not known",
   );
+});
+
+test("no bytes of an event, however changed, give anything but events and typed errors", () => {
+  const summary = { value: [{ tag: "t", value: { case: "simpleValue" as const, value: 1 } }] };
+  const event = writeEvent({
+    wallTime: 1,
+    step: 2n,
+    what: { case: "summary", value: create(SummarySchema, summary) },
+  });
+  const payload = event.subarray(12, -4);
+  for (let at = 0; at < payload.length; at++) {
+    for (const bit of [1, 8, 64, 128]) {
+      const changed = payload.slice();
+      changed[at]! ^= bit;
+      try {
+        expect([...readEvents(writeRecord(changed))].length).toBeLessThanOrEqual(1);
+      } catch (e) {
+        expect(isVarscopeError(e)).toBe(true);
+      }
+    }
+  }
 });

@@ -37,8 +37,8 @@ type MaybePromise<T> = T | Promise<T>;
 /** Called around each checkpoint. */
 interface SaveListener {
   beforeSave?(session: Session, step: number): MaybePromise<void>;
-  /** @returns true: the training should stop */
-  afterSave?(session: Session, step: number): MaybePromise<boolean | undefined>;
+  /** @returns true, or a promise of it: the training should stop */
+  afterSave?(session: Session, step: number): unknown;
 }
 
 /**

@@ -58,10 +58,7 @@ export function iteratorHook<T>(iterator: DataIterator<T>, options: IteratorHook
       const state = new TextEncoder().encode(JSON.stringify(iterator.state()));
       await saveCheckpoint(prefix(at), [{ name: KEY, tensor: scalar(state) }]);
     },
-    async afterSave() {
-      await removeOrphans(checkpointDir, checkpointBasename);
-      return undefined;
-    },
+    afterSave: () => removeOrphans(checkpointDir, checkpointBasename),
   };
 }
 

@@ -110,10 +110,7 @@ async function train(
   };
   const before = await eventsOf(folder).catch(() => []);
   const noteSaved: SessionRunHook = {
-    afterSave(_, step) {
-      saved.push(step);
-      return undefined;
-    },
+    afterSave: (_, step) => saved.push(step),
   };
   try {
     await using session = await monitoredTrainingSession(graph, {
@@ -405,6 +402,18 @@ test("a session that was lost is made anew from the last checkpoint, and the run
   await session.run([], { targets: [train] });
   expect(created).toBe(2);
   expect(toNumbers(await session.run(step))).toEqual([3]); // saved at 2, and one more
+});
+
+test("a worker waits until the chief has initialized the variables, or the time is over", async () => {
+  const graph = newGraph();
+  getVariable(graph, "w", { initializer: 3 });
+  // variables of this machine are the session's own: no chief will ever initialize them
+  const worker = monitoredTrainingSession(graph, { isChief: false, maxWaitSecs: 0 });
+  expect(await said(() => worker)).toBe("Session was not ready after waiting 0 secs.");
+  const ready = newGraph();
+  ready.constant(1);
+  await using session = await monitoredTrainingSession(ready, { isChief: false, maxWaitSecs: 0 });
+  expect(session.shouldStop()).toBe(false);
 });
 
 test("listeners hear of every checkpoint, and one can stop the training", async () => {
