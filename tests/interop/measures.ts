@@ -1,6 +1,6 @@
 /** @file How far two sides are apart. */
 
-import { Session, type Tensor, toNumbers } from "varscope";
+import { isVarscopeError, Session, type Tensor, toNumbers, type VarscopeError } from "varscope";
 import { expect } from "vitest";
 import { bytesOf } from "../../src/base/index.ts";
 import type { Net } from "./nets.ts";
@@ -49,3 +49,10 @@ export const open = async (net: Pick<Net, "graph" | "init">): Promise<Session> =
   await session.run([], { targets: [net.init] });
   return session;
 };
+
+/** The error of a run that must fail. */
+export const caught = (run: Promise<unknown>): Promise<VarscopeError> =>
+  run.then(
+    () => expect.unreachable("no error"),
+    (e: unknown) => (isVarscopeError(e) ? e : expect.unreachable(String(e))),
+  );

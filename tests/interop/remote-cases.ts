@@ -1,7 +1,7 @@
 /** @file The op cases on a live TensorFlow server, through remote sessions: whether their goldens still are what it computes. Start at `remoteDifferences`. */
 
 import { isVarscopeError, Session } from "varscope";
-import { buildCase, feedsOf } from "../conformance/case-graph.ts";
+import { buildCase, feedsOf, plainOutputs } from "../conformance/case-graph.ts";
 import { difference } from "../conformance/compare.ts";
 import { type CaseGolden, type OpCase, readTensor } from "../conformance/golden-json.ts";
 import { casesOf, FAMILIES, goldenOf } from "../conformance/op-cases.ts";
@@ -22,7 +22,8 @@ export async function remoteDifferences(target: string): Promise<Found> {
     for (const [type, rows] of ops) {
       for (const [i, row] of rows.entries()) {
         const golden = goldenOf(family)!.ops[type]![i]!;
-        if (golden.outputs === undefined && golden.after === undefined && golden.error?.phase !== "run")
+        const { outputs, after, then, error } = golden;
+        if (outputs === undefined && after === undefined && then === undefined && error?.phase !== "run")
           continue;
         ran++;
         const found = await remoteDifference(target, type, row, golden);
@@ -43,17 +44,17 @@ async function remoteDifference(
   await using session = new Session(built.graph, { target, isolateSessionState: true });
   try {
     if (built.init.length > 0) await session.run([], { targets: built.init });
-    const wanted = built.op.outputs
-      .map((x, i) => [x, golden.outputs?.[i] ?? null] as const)
-      .filter(([, w]) => w !== null);
-    const values = await session.run(
-      wanted.map(([x]) => x),
-      { feeds: feedsOf(built), targets: [built.op] },
-    );
+    const fetches = [...plainOutputs(built.op), ...built.then];
+    // what TensorFlow leaves as it is in memory has no golden, and a server may refuse to send it
+    const goldens = [...(golden.outputs ?? []), ...(golden.then ?? [])];
+    const wanted = fetches.flatMap((x, i) => (goldens[i] ? [[x, goldens[i]] as const] : []));
+    const asked = golden.error === undefined ? wanted.map(([x]) => x) : fetches;
+    const values = await session.run(asked, { feeds: feedsOf(built), targets: [built.op] });
     if (golden.error !== undefined) return `no error; TensorFlow said ${golden.error.message}`;
     for (const [i, value] of values.entries()) {
-      const found = difference(value, readTensor(wanted[i]![1]!), test.tolerance);
-      if (found !== null) return `${wanted[i]![0].name}: ${found}`;
+      const [x, want] = wanted[i]!;
+      const found = difference(value, readTensor(want), test.tolerance);
+      if (found !== null) return `${x.name}: ${found}`;
     }
     for (const [i, want] of Object.entries(golden.after ?? {})) {
       const found = difference(
