@@ -52,12 +52,14 @@ export class Namer {
   /**
    * Runs `body` inside a scope and gives it the scope's text with its slash (`""` at the root). `name/` re-enters exactly; null or ""
    * is the root.
+   *
+   * @throws VarscopeError INVALID_ARGUMENT - not a legal name; a body that is asynchronous, which would outlive its scope
    */
   within<R>(name: string | null, body: (scope: string) => R): R {
     const outer = this.scope;
     this.scope = this.enter(name);
     try {
-      return body(this.scope === "" ? "" : `${this.scope}/`);
+      return finished(body(this.scope === "" ? "" : `${this.scope}/`));
     } finally {
       this.scope = outer;
     }
@@ -75,4 +77,13 @@ export class Namer {
     }
     return name.endsWith("/") ? name.slice(0, -1) : this.unique(name);
   }
+}
+
+/** The result of a scope's body, which must be there: what is made after an await is made in whatever scope is open then. */
+function finished<R>(result: R): R {
+  if (!(result instanceof Promise)) return result;
+  result.catch(() => undefined); // its own failure comes second
+  throw new VarscopeError("INVALID_ARGUMENT", "the body of a scope is asynchronous and would outlive it", {
+    hint: "build the graph in plain functions, await before or after",
+  });
 }

@@ -267,6 +267,14 @@ describe("variable scopes", () => {
   );
 });
 
+test("an asynchronous body is refused: what it makes after an await would be in another scope", async () => {
+  const g = graph();
+  const body = async (): Promise<string> => c(g, "x");
+  expect(() => g.nameScope("s", body)).toThrow("the body of a scope is asynchronous and would outlive it");
+  expect(() => variableScope(g, "s", {}, body)).toThrow(/asynchronous/);
+  expect([g.namer.currentScope, getVariableScope(g).name]).toEqual(["", ""]);
+});
+
 describe("collections", () => {
   test("trap B3.4: trainable, custom and local are three axes", () => {
     const g = graph();

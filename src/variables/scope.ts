@@ -46,8 +46,12 @@ export function variableScope<R>(
     });
   }
   if (nameOrScope === null) return defaultScope(graph, options, body);
+  if (typeof nameOrScope !== "string" && !(nameOrScope instanceof VariableScope)) {
+    const what = "VariableScope: name_or_scope must be a string or VariableScope.";
+    throw new VarscopeError("INVALID_ARGUMENT", what, { hint: `it is ${String(nameOrScope)}` });
+  }
   const jump = nameOrScope instanceof VariableScope ? nameOrScope : null;
-  const nameScope = jump === null ? (nameOrScope as string) : jump.name.split("/").at(-1)!;
+  const nameScope = typeof nameOrScope === "string" ? nameOrScope : nameOrScope.name.split("/").at(-1)!;
   if (nameScope === "" && options.auxiliaryNameScope !== false) {
     return pureScope(graph, nameOrScope, "", options, body);
   }

@@ -67,6 +67,7 @@ const SHARING: Record<string, Case> = {
     (g) => variableScope(g, null, { defaultName: "d", reuse: true }, () => 0),
   ],
   no_name: ["INVALID_ARGUMENT", (g) => variableScope(g, null, {}, () => 0)],
+  name_of_no_kind: ["INVALID_ARGUMENT", (g) => variableScope(g, 3 as never, {}, () => 0)],
   reuse_of_no_kind: ["INVALID_ARGUMENT", (g) => variableScope(g, "s", { reuse: "yes" as never }, () => 0)],
   minimize_with_reuse: [
     "NOT_FOUND",

@@ -102,6 +102,12 @@ def no_name():
 
 
 @case
+def name_of_no_kind():
+    with tf.variable_scope(3):
+        pass
+
+
+@case
 def reuse_of_no_kind():
     with tf.variable_scope("s", reuse="yes"):
         pass
