@@ -35,7 +35,9 @@ function patternOf(pattern: string): RegExp {
     );
   }
   try {
-    return new RegExp(`^(?:${pattern})$`, "su");
+    // RE2's dot is anything but a line feed
+    const source = pattern.replace(/\\.|\[\^?\]?[^\]]*\]|\./gu, (part) => (part === "." ? "[^\\n]" : part));
+    return new RegExp(`^(?:${source})$`, "u");
   } catch (cause) {
     throw new VarscopeError("INVALID_ARGUMENT", `Invalid pattern: ${pattern}`, { cause });
   }

@@ -283,6 +283,14 @@ describe("what does not fit", () => {
   });
 });
 
+test("a SavedModel's folder is a checkpoint", async () => {
+  const g = new Graph(CORE_OPS);
+  const scale = variable(g, [[0, 0]], { name: "scale" });
+  const session = opened(g);
+  (await new Checkpoint({ scale }).read(session, "tests/goldens/saved-model/tf2")).assertConsumed();
+  expect(await valueIn(session, scale)).toEqual([1, 2]);
+});
+
 describe("a checkpoint of another layout", () => {
   test("Keras 2's in objects named as Keras 3 names them loads nothing, and the report says so, with the names that fit", async () => {
     const path = "tests/goldens/object-checkpoint/k2-seq-adam";
