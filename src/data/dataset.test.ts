@@ -67,7 +67,7 @@ test.each([
     const first = data.iterator();
     for (let i = 0; i < at; i++) await first.next();
     const second = make().iterator();
-    await second.restore(saved(first.state()));
+    await second.restore(saved(await first.state()));
     expect(await all(second)).toEqual(whole.slice(at));
   }
 });
@@ -79,7 +79,7 @@ test("a shuffle without end goes on, and each pass has an order of its own", asy
   for (let i = 0; i < 4; i++) passes.push(toNumbers((await it.next()).value!).join());
   expect(new Set(passes).size).toBe(4);
   const again = make().iterator();
-  await again.restore(saved(it.state()));
+  await again.restore(saved(await it.state()));
   expect(toNumbers((await again.next()).value!)).toEqual(toNumbers((await it.next()).value!));
 });
 
@@ -127,6 +127,17 @@ test("calls that are not awaited give the elements in order", async () => {
   const it = range(3).iterator();
   const got = await Promise.all([it.next(), it.next(), it.next(), it.next()]);
   expect(got.map((r) => (r.done ? "end" : toNumbers(r.value)[0]))).toEqual([0, 1, 2, "end"]);
+});
+
+test("a state waits for the elements that were asked for before it", async () => {
+  const make = () => range(8).shuffle(8, { seed: 1 }).batch(3);
+  const whole = await all(make());
+  const it = make().iterator();
+  const [first, state] = await Promise.all([it.next(), it.state(), it.next()]);
+  expect(toNumbers(first.value!)).toEqual(whole[0]);
+  const again = make().iterator();
+  await again.restore(saved(state));
+  expect(await all(again)).toEqual(whole.slice(1));
 });
 
 test("an endless repeat of nothing ends", async () => {

@@ -12,8 +12,8 @@ import { type ShuffleOptions, shuffled } from "./shuffle.ts";
 /** Gives the elements of a dataset one after the other. */
 export interface DataIterator<T> extends AsyncIterableIterator<T, undefined> {
   next(): Promise<IteratorResult<T, undefined>>;
-  /** where it stands: plain data, for JSON */
-  state(): CursorState;
+  /** Where it stands, after what was asked for before: plain data, for JSON. */
+  state(): Promise<CursorState>;
   /**
    * Goes to where an iterator of the same dataset stood, also of another process. Elements that were read for a shuffle are read again.
    *
@@ -63,7 +63,7 @@ function iterator<T>(open: OpenCursor<T>, epoch: number): DataIterator<T> {
         const value = await cursor.next();
         return value === END ? { done: true, value: undefined } : { done: false, value };
       }),
-    state: () => cursor.state(),
+    state: () => inOrder(async () => cursor.state()),
     restore: (state) =>
       inOrder(async () => {
         const fresh = open(epoch);

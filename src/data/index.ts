@@ -1,5 +1,5 @@
 /**
- * @file Input pipelines whose place can be saved: shuffle, repeat, batch, map over tensors in memory. Knows no graph and no session. Start at
+ * @file Input pipelines whose place can be saved: shuffle, repeat, batch, map over tensors in memory. Knows no session. Start at
  * dataset.ts.
  */
 

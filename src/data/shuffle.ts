@@ -2,7 +2,7 @@
  * @file Shuffling: each element is drawn at random from a buffer of the next ones, in the order that tf.data gives for the same seed.
  * Start at `shuffled`.
  *
- * @see TensorFlow core/kernels/data/shuffle_dataset_op.cc, core/data/dataset_utils / seed generators (random_seed_ops.cc)
+ * @see TensorFlow core/kernels/data/shuffle_dataset_op.cc, random_seed_ops.cc
  */
 
 import { VarscopeError } from "../base/index.ts";

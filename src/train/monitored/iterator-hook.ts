@@ -44,7 +44,7 @@ export function iteratorHook<T>(iterator: DataIterator<T>, options: IteratorHook
     const file = prefix(at);
     const found = await exists(`${file}.index`);
     if (!found && at > 0) log(`No state of the input at step ${at}: its data begin anew.`);
-    await iterator.restore(found ? await readState(file) : beginning);
+    await iterator.restore(found ? await readState(file) : await beginning);
   };
   return {
     begin(graph) {
@@ -55,7 +55,7 @@ export function iteratorHook<T>(iterator: DataIterator<T>, options: IteratorHook
     },
     async beforeSave(session, at) {
       await restore(session, at);
-      const state = new TextEncoder().encode(JSON.stringify(iterator.state()));
+      const state = new TextEncoder().encode(JSON.stringify(await iterator.state()));
       await saveCheckpoint(prefix(at), [{ name: KEY, tensor: scalar(state) }]);
     },
     afterSave: () => removeOrphans(checkpointDir, checkpointBasename),

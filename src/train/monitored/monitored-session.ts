@@ -16,6 +16,9 @@ export type SessionCreator = () => Promise<Session>;
 const isPreemption = (e: unknown): boolean =>
   isVarscopeError(e, "ABORTED") || isVarscopeError(e, "UNAVAILABLE");
 
+/** Between two attempts to make a session. */
+const RETRY_MS = 1000;
+
 /** A session with hooks. Made by `monitoredTrainingSession` or `monitoredSession`. */
 export class MonitoredSession {
   readonly graph: Graph;
@@ -109,32 +112,35 @@ export class MonitoredSession {
     try {
       if (withEnd && session !== null) for (const hook of this.hooks) await hook.end?.(session);
     } finally {
-      this.inner = null;
-      await session?.close();
+      await this.drop();
       if (!this.wasFinalized) this.graph.finalized = false;
       await this.onClose();
     }
   }
 
-  private async session(): Promise<Session> {
+  /** The session below, made where there is none: again and again while the cluster is not there. */
+  private async session(signal?: AbortSignal): Promise<Session> {
     while (this.inner === null) {
       try {
         const session = await this.create();
         this.inner = session;
         for (const hook of this.hooks) await hook.afterCreateSession?.(session);
       } catch (e) {
-        if (!isPreemption(e)) throw e;
+        if (!isPreemption(e) || signal?.aborted) throw e;
         await this.drop();
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
     return this.inner;
   }
 
-  /** Gives up a session whose cluster is gone. */
+  /** Closes the session below. That its cluster is gone is no error then. */
   private async drop(): Promise<void> {
-    const lost = this.inner;
+    const session = this.inner;
     this.inner = null;
-    await lost?.close().catch(() => {});
+    await session?.close().catch((e: unknown) => {
+      if (!isPreemption(e)) throw e;
+    });
   }
 
   private async runRecovering(fetches: Fetchable, options: RunOptions): Promise<unknown> {
@@ -143,7 +149,7 @@ export class MonitoredSession {
     }
     for (;;) {
       try {
-        const value = await this.runHooked(await this.session(), fetches, options);
+        const value = await this.runHooked(await this.session(options.signal), fetches, options);
         this.failed = false;
         return value;
       } catch (e) {
@@ -181,9 +187,9 @@ export class MonitoredSession {
           }),
     });
     const [own, ...values] = fetched as unknown[];
+    const results = new Map(asked.map(({ i }, n) => [i, values[n]]));
     for (const [i, hook] of this.hooks.entries()) {
-      const at = asked.findIndex((a) => a.i === i);
-      await hook.afterRun?.(context, { results: at < 0 ? null : values[at] });
+      await hook.afterRun?.(context, { results: results.get(i) ?? null });
     }
     this.stopRequested ||= context.stopRequested;
     return own;

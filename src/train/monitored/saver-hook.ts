@@ -6,11 +6,12 @@ import { type FileWriter, fileWriter, SESSION_STATUS } from "../../formats/event
 import { toMetaGraphDef } from "../../formats/meta-graph/index.ts";
 import { formatMessage } from "../../formats/proto-text/index.ts";
 import type { Graph, Output } from "../../graph/index.ts";
-import { GraphDefSchema } from "../../proto/index.ts";
+import { GraphDefSchema, type SaverDef } from "../../proto/index.ts";
 import type { Session } from "../../run/index.ts";
 import { GraphKeys } from "../../variables/index.ts";
 import type { Saver } from "../saver.ts";
 import { type CheckpointSaverListener, defaultLog, type HookOptions, type SessionRunHook } from "./hook.ts";
+import { saverOf } from "./scaffold.ts";
 import { needStepRead, readStep, stepOf } from "./step-read.ts";
 import { secondOrStepTimer } from "./timer.ts";
 
@@ -55,8 +56,11 @@ export function checkpointSaverHook(
   let writer: FileWriter;
   let step: Output;
 
-  const keeper = (graph: Graph): Saver =>
-    typeof options.saver === "function" ? options.saver() : (options.saver ?? onlySaver(graph));
+  let found: Saver | undefined;
+  const keeper = (graph: Graph): Saver => {
+    found ??= typeof options.saver === "function" ? options.saver() : (options.saver ?? onlySaver(graph));
+    return found;
+  };
   const save = async (session: Session, at: number): Promise<boolean> => {
     for (const l of listeners) await l.beforeSave?.(session, at);
     log(`Saving checkpoints for ${at} into ${path}.`);
@@ -109,8 +113,8 @@ const writeGraphText = (graph: Graph, file: string): Promise<void> =>
   ]);
 
 function onlySaver(graph: Graph): Saver {
-  const savers = graph.getCollection<Saver>(GraphKeys.SAVERS);
-  if (savers.length === 1) return savers[0]!;
+  const savers = graph.getCollection<Saver | SaverDef>(GraphKeys.SAVERS);
+  if (savers.length === 1) return saverOf(graph, savers[0]!);
   const what =
     savers.length === 0
       ? `No items in collection ${GraphKeys.SAVERS}. Please add a saver to the collection or provide a saver or scaffold.`

@@ -94,13 +94,15 @@ function pick<T>(graph: Graph, key: string, make: () => T): T {
   return made;
 }
 
-/** A saver that a MetaGraph brought is its nodes' names. */
-function pickSaver(graph: Graph): Saver {
-  const found = pick<Saver | SaverDef>(graph, GraphKeys.SAVERS, () =>
-    saver(graph, { sharded: true, allowEmpty: true }),
+const pickSaver = (graph: Graph): Saver =>
+  saverOf(
+    graph,
+    pick<Saver | SaverDef>(graph, GraphKeys.SAVERS, () => saver(graph, { sharded: true, allowEmpty: true })),
   );
-  return "save" in found ? found : saver(graph, { saverDef: found });
-}
+
+/** The saver of an item of the collection "savers": one that a MetaGraph brought is names of nodes. */
+export const saverOf = (graph: Graph, item: Saver | SaverDef): Saver =>
+  "save" in item ? item : saver(graph, { saverDef: item });
 
 const noOp = (graph: Graph, name: string): Operation => graph.addOp("NoOp", [], { name });
 

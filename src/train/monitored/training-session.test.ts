@@ -6,6 +6,7 @@ import { model } from "../../../tests/conformance/programs/monitored.ts";
 import { toNumbers, VarscopeError } from "../../base/index.ts";
 import { readEvents } from "../../formats/events/index.ts";
 import { parseGraphDef } from "../../formats/graph-def/index.ts";
+import { readMetaGraph } from "../../formats/meta-graph/index.ts";
 import { Graph } from "../../graph/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
 import type { Session } from "../../run/index.ts";
@@ -15,6 +16,7 @@ import {
   getOrCreateGlobalStep,
   getVariable,
   getVariableScope,
+  variableFromProto,
 } from "../../variables/index.ts";
 import { saver } from "../saver.ts";
 import type { SessionRunHook } from "./hook.ts";
@@ -402,6 +404,25 @@ test("a session that was lost is made anew from the last checkpoint, and the run
   await session.run([], { targets: [train] });
   expect(created).toBe(2);
   expect(toNumbers(await session.run(step))).toEqual([3]); // saved at 2, and one more
+});
+
+test("a graph from a MetaGraph trains on, with the nodes that it brought", async () => {
+  const folder = newFolder();
+  const first = newGraph();
+  const { train } = model(first);
+  const options = { checkpointDir: folder, log: () => {} };
+  await withMonitoredTrainingSession(first, options, async (session) => {
+    await session.run([], { targets: [train] });
+  });
+  const file = await readFile(join(folder, "model.ckpt-1.meta"));
+  const { graph } = readMetaGraph(file, { registry: CORE_OPS, readVariable: variableFromProto });
+  const nodes = graph.operations.length;
+  await withMonitoredTrainingSession(graph, options, async (session) => {
+    const loss = await session.run("loss:0", { targets: [train.name] });
+    expect(toNumbers(loss as never)).toEqual([2.8125]);
+  });
+  expect(graph.operations.length).toBe(nodes);
+  expect(await readdir(folder)).toContain("model.ckpt-2.index");
 });
 
 test("a worker waits until the chief has initialized the variables, or the time is over", async () => {
