@@ -20,7 +20,7 @@ import { GraphKeys } from "./collections.ts";
 import { type InitialValue, type VariableOptions, variable } from "./create.ts";
 import { glorotUniformInitializer, zerosInitializer } from "./initializers.ts";
 import { linesOf } from "./origin.ts";
-import { joined, partsOf } from "./partition.ts";
+import { initialPart, joined, partsOf } from "./partition.ts";
 import { regularizeLazily } from "./regularization.ts";
 import { getVariableScope } from "./scope.ts";
 import {
@@ -246,7 +246,7 @@ function partitioned(graph: Graph, state: ScopeState, name: string, o: Asked): G
       `A partitioner was provided, but an unpartitioned version of the variable was found: ${name}.  Perhaps a variable of the same name was already created without partitioning?`,
     );
   }
-  const plan = partsOf(graph, name, o, state.partitioned.get(name));
+  const plan = partsOf(name, o, state.partitioned.get(name));
   if ("found" in plan) return plan.found;
   const { shape, partitions, slices } = plan;
   const had = (i: number): boolean => state.variables.has(`${name}/part_${i}`);
@@ -261,7 +261,7 @@ function partitioned(graph: Graph, state: ScopeState, name: string, o: Asked): G
   }
   const parts = slices.map((slice, i) => {
     const part = `${name}/part_${i}`;
-    const initial = slice.initial(part);
+    const initial = initialPart(graph, part, o, slice);
     const { shape: _, initializer: __, ...rest } = o;
     const info = { fullShape: shape, varOffset: slice.offset };
     const own = defined({ ...initial, saveSliceInfo: () => slice.saved });

@@ -32,11 +32,10 @@ const invalid = (at: string, what: string): VarscopeError =>
   new VarscopeError("INVALID_ARGUMENT", what, { at });
 
 /** A part to be made. */
-interface Slice {
+export interface Slice {
   readonly offset: readonly number[];
+  readonly size: readonly number[];
   readonly saved: SaveSliceInfoDef;
-  /** shape or initial value of the variable; a value is cut out of the whole's, by ops under the part's name */
-  initial(part: string): Pick<GetterOptions, "shape" | "initializer">;
 }
 
 interface Plan {
@@ -52,7 +51,6 @@ interface Plan {
  * @throws VarscopeError ALREADY_EXISTS, NOT_FOUND - it is there and may not be shared, is not there and may not be made
  */
 export function partsOf(
-  graph: Graph,
   name: string,
   o: GetterOptions & { readonly dtype: DType },
   found: PartitionedVariable | undefined,
@@ -68,12 +66,15 @@ export function partsOf(
     );
   }
   const whole = shape as readonly number[];
-  const axis = Math.max(
+  return { shape: whole, partitions, slices: slicesOf(name, whole, partitions) };
+}
+
+/** The axis that is cut. */
+const axisOf = (partitions: readonly number[]): number =>
+  Math.max(
     0,
     partitions.findIndex((p) => p > 1),
   );
-  return { shape: whole, partitions, slices: slicesOf(graph, name, o, whole, axis, partitions[axis]!) };
-}
 
 /** The shape asked for, or that of the initial value. */
 function wholeShape({ shape, initializer }: GetterOptions): Shape | null {
@@ -142,15 +143,10 @@ function sameParts(
   return found;
 }
 
-/** `count` slices along an axis; the first ones take what is left over. */
-function slicesOf(
-  graph: Graph,
-  name: string,
-  o: GetterOptions & { readonly dtype: DType },
-  shape: readonly number[],
-  axis: number,
-  count: number,
-): Slice[] {
+/** Slices along the axis; the first ones take what is left over. */
+function slicesOf(name: string, shape: readonly number[], partitions: readonly number[]): Slice[] {
+  const axis = axisOf(partitions);
+  const count = partitions[axis]!;
   const [least, excess] = [Math.floor(shape[axis]! / count), shape[axis]! % count];
   let start = 0;
   return Array.from({ length: count }, (_, i) => {
@@ -164,16 +160,16 @@ function slicesOf(
       varOffset: offset.map(BigInt),
       varShape: size.map(BigInt),
     });
-    return { offset, saved, initial: (part) => initialPart(graph, part, o, offset, size) };
+    return { offset, size, saved };
   });
 }
 
-function initialPart(
+/** Shape or initial value of a part; a value is cut out of the whole's, by ops under the part's name. */
+export function initialPart(
   graph: Graph,
   part: string,
   { initializer, dtype }: GetterOptions & { readonly dtype: DType },
-  offset: readonly number[],
-  size: readonly number[],
+  { offset, size }: Slice,
 ): Pick<GetterOptions, "shape" | "initializer"> {
   return graph.nameScope(`${part}/PartitionedInitializer`, () => {
     if (initializer === undefined) return { shape: size };
@@ -193,10 +189,7 @@ export function joined(
   partitions: readonly number[],
   parts: readonly Variable[],
 ): PartitionedVariable {
-  const axis = Math.max(
-    0,
-    partitions.findIndex((p) => p > 1),
-  );
+  const axis = axisOf(partitions);
   const write =
     (verb: "assign" | "assignAdd" | "assignSub") =>
     (value: WholeValue, options: AssignOptions = {}): (Output | Operation)[] => {
