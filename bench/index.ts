@@ -13,6 +13,7 @@ import { fromData, newGraph, placeholder, relu, Session, type Tensor } from "var
 import { benchCheckpoint } from "./checkpoint.ts";
 import { INPUTS, inferenceGraph, type ModelName, trainingGraph } from "./models.ts";
 import { tfjsTimes } from "./tfjs.ts";
+import { benchTransform, transformLines } from "./transform.ts";
 import { benchVariables, variableLines } from "./variables.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -228,6 +229,7 @@ const report = {
   peakMemoryMb: process.resourceUsage().maxRSS / 1024,
   checkpoint: await benchCheckpoint(python),
   variables: await benchVariables(python),
+  transform: await benchTransform(),
 };
 console.log(
   `\nsession overhead ${report.overheadUs.toFixed(0)} microseconds a run; node start to first result ${report.startupMs.toFixed(0)} ms; peak memory ${report.peakMemoryMb.toFixed(0)} MB`,
@@ -238,5 +240,6 @@ console.log(
   `checkpoint of 512 MB, GB/s: save ${gb(c.saveInCache)} (TF ${gb(c.tensorflow?.saveInCache)}), to disk ${gb(c.saveOnDisk)}; restore ${gb(c.restore)} (TF ${gb(c.tensorflow?.restore)} into fresh memory, ${gb(c.tensorflow?.restoreAgain)} into used)`,
 );
 for (const line of variableLines(report.variables)) console.log(line);
+for (const line of transformLines(report.transform)) console.log(line);
 mkdirSync(join(ROOT, "runs"), { recursive: true });
 writeFileSync(join(ROOT, "runs", "bench.json"), `${JSON.stringify(report, null, 2)}\n`);

@@ -80,7 +80,7 @@ export async function freezeCommand(
     bytes: bytes.length,
   };
   if (flags.json) {
-    const { outputs: errors, ...proof } = frozen.proof ?? { outputs: [] };
+    const { outputs: errors, ...proof } = frozen.transformed.proof ?? { outputs: [] };
     const report = { path, output, outputs: frozen.outputs, ...facts, ...proof, errors };
     const more = passes.length > 0 ? passFacts(frozen.transformed) : {};
     stdout.write(`${formatJson({ ...report, before: frozen.before, ...more }, 2)}\n`);
@@ -94,7 +94,7 @@ export async function freezeCommand(
     for (const { at, why } of left) stdout.write(`left ${at}: ${why}\n`);
   }
   if (passes.length > 0) printPasses(frozen.transformed, stdout);
-  if (frozen.proof !== null) stdout.write(proofLine(frozen.proof));
+  if (frozen.transformed.proof !== null) stdout.write(proofLine(frozen.transformed.proof));
 }
 
 function outputNames(file: GraphFile, { outputs = [], signature }: FreezeFlags): readonly string[] {

@@ -12,11 +12,11 @@ import { setInference } from "../transform/inference.ts";
 import { inlineFunctions } from "../transform/inline.ts";
 import type { VariablePlace } from "../transform/origins.ts";
 import type { PassOptions, PassReport } from "../transform/pass.ts";
-import { TOLERANCE, type Transformed, transformGraph } from "../transform/pipeline.ts";
+import { type Transformed, transformGraph } from "../transform/pipeline.ts";
 import { namedPlace } from "../transform/provenance.ts";
 import { type FreezeOptions, freezeGraph } from "./freeze.ts";
 import type { GraphFile } from "./open-graph.ts";
-import { type Comparison, compareGraphs, reachable, sameVariables } from "./prove.ts";
+import { reachable, sameVariables } from "./prove.ts";
 import { variableOps } from "./values.ts";
 import { checkedValue, openVariableSource, placesOf, type VariableSource } from "./variable-source.ts";
 
@@ -41,9 +41,8 @@ export interface FrozenFile {
   readonly variables: readonly string[];
   /** what was done before the variables became constants */
   readonly before: readonly PassReport[];
+  /** passes and proofs: `transformed.proof` is that of the frozen graph, after all passes, against the graph with variables */
   readonly transformed: Transformed;
-  /** the frozen graph, after all passes, against the graph with variables; null where that was not asked for */
-  readonly proof: Comparison | null;
 }
 
 /**
@@ -80,38 +79,24 @@ export async function freezeFile(
     isFrozen(op, options),
   );
   const { values, places } = await valuesOf(file, wanted, options);
+  // a graph without variables was frozen before: its weights go by their names
+  const wasFrozen = variableOps(graph.operations).length === 0;
   const byName = new Map([...values].map(([op, value]) => [op.name, value]));
   const frozen = freezeGraph(graph, names, (name) => byName.get(name) ?? null, options);
+  const original = options.setInference === true ? graph : file.graph;
   const transformed = await transformGraph(frozen, {
     ...options,
     outputs: names,
     passes: options.passes ?? [],
-    placeOf: (constant) =>
-      places.get(constant.name) ?? (byName.has(constant.name) ? null : fixedPlace(constant, graph)),
-    prove: options.prove !== false && (options.passes ?? []).length > 0,
-    ...(values.size > 0 && { variables: values }),
+    placeOf: (constant) => places.get(constant.name) ?? (wasFrozen ? namedPlace(constant) : null),
+    original,
+    variables: sameVariables(values, original),
   });
-  const original = options.setInference === true ? graph : file.graph;
-  const proof =
-    options.prove === false
-      ? null
-      : await prove(original, transformed, names, sameVariables(values, original), options);
-  return {
-    graph: transformed.graph,
-    outputs: names,
-    variables: [...byName.keys()],
-    before,
-    transformed,
-    proof,
-  };
+  return { graph: transformed.graph, outputs: names, variables: [...byName.keys()], before, transformed };
 }
 
 const isFrozen = (op: Operation, { allow, deny }: FreezeOptions): boolean =>
   (allow?.includes(op.name) ?? true) && !deny?.includes(op.name);
-
-/** A graph without variables was frozen before: its weights go by their names. */
-const fixedPlace = (constant: Operation, graph: Graph): VariablePlace | null =>
-  variableOps(graph.operations).length === 0 ? namedPlace(constant) : null;
 
 interface Found {
   readonly values: Map<Operation, Tensor>;
@@ -187,28 +172,4 @@ async function initialize(
   } finally {
     await session.close();
   }
-}
-
-async function prove(
-  graph: Graph,
-  { graph: frozen, passes }: Transformed,
-  outputs: readonly string[],
-  variables: ReadonlyMap<Operation, Tensor>,
-  options: FreezeFileOptions,
-): Promise<Comparison | null> {
-  if (passes.some((p) => p.unproven?.includes("by purpose"))) return null;
-  const fixed = new Map(
-    Object.entries(options.placeholders ?? {}).map(([name, value]) => [
-      name.includes(":") ? name : `${name}:0`,
-      value,
-    ]),
-  );
-  const { signal } = options;
-  const proof = await compareGraphs(graph, frozen, outputs, { variables, fixed, ...(signal && { signal }) });
-  if (proof.maxRelDifference <= TOLERANCE) return proof;
-  throw new VarscopeError(
-    "INTERNAL",
-    `the frozen graph differs by ${proof.maxAbsDifference} (${proof.maxRelDifference} of the largest value)`,
-    { at: proof.at ?? "", hint: "report it with the graph" },
-  );
 }

@@ -1,4 +1,4 @@
-/** @file Shows that two graphs compute the same: both run on the same random inputs. Start at `compareGraphs`. */
+/** @file What shows that graphs compute the same: they run on the same random inputs. Start at `evaluateRandomly`; `compareResults` compares. */
 
 import {
   DTYPES,
@@ -51,31 +51,6 @@ export interface Comparison {
 /** Sizes of an unknown dimension, tried in turn: convolutions want images of some size. */
 const UNKNOWN_DIMS = [2, 16, 64, 224] as const;
 
-/**
- * Runs both graphs on random inputs: floats from -1 to 1, integers 0 or 1 (any vocabulary has these), booleans false (no training);
- * inputs with a default keep it, unless they are boolean. Inputs that only the first graph has are fed there alone.
- *
- * @param outputs - node names that both have
- * @throws VarscopeError as `Session.run`; INVALID_ARGUMENT - the outputs differ in dtype or shape
- */
-export async function compareGraphs(
-  first: Graph,
-  second: Graph,
-  outputs: readonly string[],
-  options: CompareOptions,
-): Promise<Comparison> {
-  const names = resultsOf(second, outputs);
-  const { feeds, values } = await evaluateRandomly(first, names, options);
-  const after = await evaluate(
-    second,
-    names,
-    feeds,
-    sameVariables(options.variables, second),
-    options.signal,
-  );
-  return { inputs: describeFeeds(feeds), ...compareResults(names, values, after) };
-}
-
 /** Values of variables by the ops of another graph, where these are still variables. */
 export const sameVariables = (
   variables: ReadonlyMap<Operation, Tensor>,
@@ -95,7 +70,12 @@ export const resultsOf = (graph: Graph, outputs: readonly string[]): string[] =>
 export const describeFeeds = (feeds: ReadonlyMap<string, Tensor>): Comparison["inputs"] =>
   [...feeds].map(([name, t]) => ({ name, dtype: t.dtype, shape: t.shape }));
 
-/** Values of tensors on random inputs, and these. */
+/**
+ * Values of tensors on random inputs, and these: floats from -1 to 1, integers 0 or 1 (any vocabulary has these), booleans false (no training);
+ * inputs with a default keep it, unless they are boolean.
+ *
+ * @throws VarscopeError as `Session.run`
+ */
 export async function evaluateRandomly(
   graph: Graph,
   names: readonly string[],

@@ -47,7 +47,10 @@ export interface Folded {
   readonly what: string;
   readonly before: Tensor;
   readonly after: Tensor;
+  /** axes that are the channels of the output */
   readonly axes: readonly number[];
+  /** by what each channel of the output was multiplied; null where the scale went along the channels of the input */
+  readonly scale: Float64Array | null;
 }
 
 /** Longer chains are no layers. */
@@ -176,7 +179,7 @@ export function foldAfter(draft: Draft, chain: Chain, origins: Origins | undefin
   }
   const copy = shared === null ? "" : ` of a second ${op.type}, ${name}`;
   const what = `${describe(steps)} folded into ${weights}${copy}; ${end.name} is a BiasAdd of ${bias}`;
-  return { layer: name, what, before: value, after, axes: outAxes };
+  return { layer: name, what, before: value, after, axes: outAxes, scale };
 }
 
 /** Reshapes of the chain, hung on the op of this name; returns the last one's name. */

@@ -91,7 +91,7 @@ export function foldBefore(draft: Draft, before: Before, origins: Origins | unde
     input: joinInputs(dataInputs({ input } as never), [...controls(input), ...control]),
   });
   const what = `${describe(steps)} folded into ${weights}`;
-  const folded = { layer: op.name, before: value, after, axes: linear.outAxes };
+  const folded = { layer: op.name, before: value, after, axes: linear.outAxes, scale: null };
   if (!shifts) return { ...folded, what };
   const bias = freshName(draft, `${op.name}_bn_offset`);
   if (unpadded) {

@@ -219,7 +219,7 @@ test("folded ranges: per channel before and after, and which layer int8 cannot h
   expect(r!.hazard).toBe(false);
   const before = tensor([1, 1, 1, 1], "float32", [1, 1, 2, 2]);
   const after = tensor([1, 0.01, -1, 0.02], "float32", [1, 1, 2, 2]);
-  const wide = rangeReport({ layer: "c", what: "", before, after, axes: [3] });
+  const wide = rangeReport({ layer: "c", what: "", before, after, axes: [3], scale: null });
   expect([wide.before.dynamicRange, wide.after.dynamicRange, wide.levels, wide.hazard]).toEqual([
     1,
     expect.closeTo(50),

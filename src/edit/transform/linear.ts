@@ -162,10 +162,14 @@ export function channelRanges(
   const data = value.data as Float32Array;
   for (let i = 0; i < data.length; ) {
     for (let c = 0; c < count; c++) {
+      let [low, high] = [min[c]!, max[c]!];
       for (const end = i + inner; i < end; i++) {
-        if (data[i]! < min[c]!) min[c] = data[i]!;
-        if (data[i]! > max[c]!) max[c] = data[i]!;
+        const v = data[i]!;
+        if (v < low) low = v;
+        if (v > high) high = v;
       }
+      min[c] = low;
+      max[c] = high;
     }
   }
   return { min, max };

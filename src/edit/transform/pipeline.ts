@@ -29,7 +29,9 @@ export interface TransformOptions extends Omit<PassOptions, "origins"> {
   readonly placeOf?: PlaceOf;
   /** run the graphs before and after each pass. Default true */
   readonly prove?: boolean;
-  /** values of the variables of a graph that is not frozen */
+  /** the graph with variables that this one was frozen from: shown equal, too */
+  readonly original?: Graph;
+  /** values of variables, by the ops of `original`, or of the graph that is transformed */
   readonly variables?: ReadonlyMap<Operation, Tensor>;
   readonly signal?: AbortSignal;
 }
@@ -47,7 +49,7 @@ export interface Transformed {
   readonly passes: readonly PassOutcome[];
   /** weights of folded layers, per channel */
   readonly ranges: readonly RangeReport[];
-  /** the last graph against the first; null where they were not run, or a pass changed the results by purpose */
+  /** the last graph against the first, or `original`; null where they were not run, or a pass changed the results by purpose */
   readonly proof: Comparison | null;
   readonly origins: Origins;
 }
@@ -100,13 +102,19 @@ async function prove(
   outputs: readonly string[],
   options: TransformOptions,
 ): Promise<Pick<Transformed, "passes" | "proof">> {
-  const [first, last] = [graphs[0]!, graphs.at(-1)!];
+  const [first, last] = [options.original ?? graphs[0]!, graphs.at(-1)!];
   const names = resultsOf(last, outputs).filter((name) => hasOutput(first, name));
   const variables = options.variables ?? new Map<Operation, Tensor>();
   const signal = options.signal;
   const fixed = fixedInputs(first, options);
   const start = await evaluateRandomly(first, names, { variables, fixed, ...(signal && { signal }) });
   const known = new Map<Graph, Tensor[]>([[first, start.values]]);
+  if (options.original !== undefined) {
+    const frozen = graphs[0]!;
+    const values = await evaluate(frozen, names, start.feeds, sameVariables(variables, frozen), signal);
+    known.set(frozen, values);
+    needEqual(compareResults(names, start.values, values), "freezing");
+  }
   const passes: PassOutcome[] = [];
   let purposeful = false;
   for (const [i, report] of reports.entries()) {

@@ -35,8 +35,11 @@ const INT8_MAX = 127;
 export const HAZARD_LEVELS = 8;
 
 /** Ranges of a folded layer. */
-export function rangeReport({ layer, before, after, axes }: Folded): RangeReport {
-  const [first, second] = [before, after].map((t) => rangesOf(channelRanges(t, axes)));
+export function rangeReport({ layer, before, after, axes, scale }: Folded): RangeReport {
+  const old = channelRanges(before, axes);
+  const [first, second] = [old, scale === null ? channelRanges(after, axes) : scaled(old, scale)].map(
+    rangesOf,
+  );
   const levels = second!.widest === 0 ? INT8_MAX : (INT8_MAX * second!.narrowest) / second!.widest;
   return {
     layer,
@@ -48,7 +51,15 @@ export function rangeReport({ layer, before, after, axes }: Folded): RangeReport
   };
 }
 
-function rangesOf({ min, max }: { readonly min: Float64Array; readonly max: Float64Array }): Ranges {
+type Extremes = ReturnType<typeof channelRanges>;
+
+/** Ranges of channels that were multiplied by these. */
+const scaled = ({ min, max }: Extremes, scale: Float64Array): Extremes => ({
+  min: min.map((low, c) => (scale[c]! < 0 ? max[c]! : low) * scale[c]!),
+  max: max.map((high, c) => (scale[c]! < 0 ? min[c]! : high) * scale[c]!),
+});
+
+function rangesOf({ min, max }: Extremes): Ranges {
   const sizes = Array.from(min, (low, i) => Math.max(Math.abs(low), Math.abs(max[i]!))).filter((s) => s > 0);
   const widest = sizes.reduce((a, b) => Math.max(a, b), 0);
   const narrowest = sizes.reduce((a, b) => Math.min(a, b), widest);
