@@ -1,6 +1,7 @@
 /** Graphs of monitored trainings and summaries have the nodes, names and collections that TensorFlow Python gives them. */
 
+import { describe } from "vitest";
 import { MONITORED_PROGRAMS } from "./monitored.ts";
 import { programSuite } from "./suite.ts";
 
-programSuite("monitored", MONITORED_PROGRAMS);
+describe("graphs of monitored trainings and summaries", () => programSuite("monitored", MONITORED_PROGRAMS));
