@@ -21,6 +21,7 @@ tf.disable_eager_execution()
 import array_files  # noqa: E402
 import checkpoints_v1  # noqa: E402
 import converted  # noqa: E402
+import exchange  # noqa: E402
 import keras_file  # noqa: E402
 import moving_averages  # noqa: E402
 import monitored  # noqa: E402
@@ -170,6 +171,7 @@ COMMANDS = [
 COMMANDS += array_files.COMMANDS
 COMMANDS += checkpoints_v1.COMMANDS
 COMMANDS += converted.COMMANDS
+COMMANDS += exchange.COMMANDS
 COMMANDS += moving_averages.COMMANDS
 COMMANDS += objects.COMMANDS
 COMMANDS += partitioned.COMMANDS

@@ -170,7 +170,7 @@ export function writeCollections(
     const own: readonly unknown[] = key === SAVERS && savers !== undefined ? savers : items;
     const wanted = own.filter((item) => isWanted(item, options));
     if (wanted.length === 0) continue;
-    const written = writeItems(wanted, read?.get(key)?.kind.case, outOfScope(scope));
+    const written = writeItems(wanted, read?.get(key)?.kind.case, scope);
     if (typeof written === "string") onSkipped(key, written);
     else defs.push([key, written]);
   }
@@ -195,11 +195,8 @@ const isWanted = (item: unknown, { scope = "", isExcluded = () => false }: Colle
   namesOf(item).every((name) => (scope === "" || name.startsWith(`${scope}/`)) && !isExcluded(name));
 
 /** A collection's message, or why there is none. */
-function writeItems(
-  items: readonly unknown[],
-  was: Kind | undefined,
-  spell: Respell,
-): CollectionDef | string {
+function writeItems(items: readonly unknown[], was: Kind | undefined, scope: string): CollectionDef | string {
+  const spell = outOfScope(scope);
   const [first] = items;
   const make = (kind: Kind, value: readonly unknown[]): CollectionDef =>
     create(CollectionDefSchema, { kind: { case: kind, value: { value } } as never });
@@ -215,16 +212,17 @@ function writeItems(
       : make("floatList", items.map(Number));
   }
   if (items.every((x) => isMessage(x, AnySchema))) return make("anyList", items);
-  const bytes = items.map((x) => bytesOf(x, spell));
+  const bytes = items.map((x) => bytesOf(x, scope));
   if (bytes.every((b) => b !== undefined)) return make("bytesList", bytes);
   return `an item is ${describe(items[bytes.indexOf(undefined)] ?? first)}, which no MetaGraph can hold`;
 }
 
-function bytesOf(item: unknown, spell: Respell): Uint8Array | undefined {
+function bytesOf(item: unknown, scope: string): Uint8Array | undefined {
+  const spell = outOfScope(scope);
   if (typeof item === "string") return new TextEncoder().encode(item);
   if (item instanceof Uint8Array) return item;
-  if (item instanceof CondContext) return toBinary(CondContextDefSchema, writeCondContext(item, spell));
-  if (item instanceof WhileContext) return toBinary(WhileContextDefSchema, writeWhileContext(item, spell));
+  if (item instanceof CondContext) return toBinary(CondContextDefSchema, writeCondContext(item, scope));
+  if (item instanceof WhileContext) return toBinary(WhileContextDefSchema, writeWhileContext(item, scope));
   const saver = saverDefOf(item);
   if (saver !== undefined) return toBinary(SaverDefSchema, respellSaver(saver, spell));
   const variable = variableDefOf(item);

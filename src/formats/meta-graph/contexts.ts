@@ -24,7 +24,7 @@ import {
   type WhileContextDef,
   WhileContextDefSchema,
 } from "../../proto/control-flow.gen.ts";
-import { asIs, type Respell } from "./scope.ts";
+import { asIs, outOfScope, type Respell } from "./scope.ts";
 
 /**
  * The context of a branch; its ops know of it from now on.
@@ -122,25 +122,34 @@ function readValues(
   }
 }
 
-const writeValues = ({ values, external }: CondContext | WhileContext, spell: Respell): ValuesDef =>
-  create(ValuesDefSchema, {
-    values: [...values].sort().map(spell),
-    externalValues: Object.fromEntries([...external].map(([k, v]) => [spell(k), spell(v.name)])),
+/** What is outside of an exported scope is no value that a reader could find. */
+function writeValues({ values, external }: CondContext | WhileContext, scope: string): ValuesDef {
+  const spell = outOfScope(scope);
+  const isThere = (name: string): boolean => scope === "" || name.startsWith(`${scope}/`);
+  return create(ValuesDefSchema, {
+    values: [...values].filter(isThere).sort().map(spell),
+    externalValues: Object.fromEntries(
+      [...external].filter(([k]) => isThere(k)).map(([k, v]) => [spell(k), spell(v.name)]),
+    ),
   });
+}
 
-/** The message of a branch's context. */
-export const writeCondContext = (context: CondContext, spell: Respell = asIs): CondContextDef =>
-  create(CondContextDefSchema, {
+/** The message of a branch's context. @param scope - the name scope that is exported alone: "", all */
+export function writeCondContext(context: CondContext, scope = ""): CondContextDef {
+  const spell = outOfScope(scope);
+  return create(CondContextDefSchema, {
     contextName: spell(context.name),
     predName: spell(context.pred.name),
     pivotName: spell(context.pivot.name),
     branch: context.branch,
-    valuesDef: writeValues(context, spell),
-    nestedContexts: context.nested.map((c) => nestedDef(c, spell)),
+    valuesDef: writeValues(context, scope),
+    nestedContexts: context.nested.map((c) => nestedDef(c, scope)),
   });
+}
 
 /** The message of a loop's context. */
-export function writeWhileContext(context: WhileContext, spell: Respell = asIs): WhileContextDef {
+export function writeWhileContext(context: WhileContext, scope = ""): WhileContextDef {
+  const spell = outOfScope(scope);
   const { facts } = context;
   const nameOf = (x: Output): string => spell(x.name);
   return create(WhileContextDefSchema, {
@@ -154,19 +163,19 @@ export function writeWhileContext(context: WhileContext, spell: Respell = asIs):
     loopExitNames: facts.exits.map(nameOf),
     loopEnterNames: facts.enters.map(nameOf),
     maximumIterationsName: facts.maximumIterations === null ? "" : nameOf(facts.maximumIterations),
-    valuesDef: writeValues(context, spell),
-    nestedContexts: context.nested.map((c) => nestedDef(c, spell)),
+    valuesDef: writeValues(context, scope),
+    nestedContexts: context.nested.map((c) => nestedDef(c, scope)),
   });
 }
 
 /** TensorFlow 2.21 forgets to take the scope off nested contexts, and cannot import what it then wrote; here they lose it too. */
-function nestedDef(context: ControlFlowContext, spell: Respell): ControlFlowContextDef {
+function nestedDef(context: ControlFlowContext, scope: string): ControlFlowContextDef {
   if (context instanceof CondContext) {
-    const value = writeCondContext(context, spell);
+    const value = writeCondContext(context, scope);
     return create(ControlFlowContextDefSchema, { ctxt: { case: "condCtxt", value } });
   }
   if (context instanceof WhileContext) {
-    const value = writeWhileContext(context, spell);
+    const value = writeWhileContext(context, scope);
     return create(ControlFlowContextDefSchema, { ctxt: { case: "whileCtxt", value } });
   }
   throw new VarscopeError("INTERNAL", `context '${context.name}' is of no kind that a MetaGraph holds`);
