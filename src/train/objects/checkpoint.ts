@@ -5,7 +5,7 @@
  * @see TensorFlow python/checkpoint/checkpoint.py "Checkpoint", "TrackableSaver"
  */
 
-import { basename, dirname, isDir, joinPath, makeDir } from "#platform";
+import { dirname, exists, joinPath, makeDir } from "#platform";
 import { compareText, isVarscopeError, scalar, type Tensor, VarscopeError } from "../../base/index.ts";
 import { saveCheckpoint, updateCheckpointState } from "../../formats/checkpoint/index.ts";
 import { OBJECT_GRAPH_KEY } from "../../formats/object-graph/graph.ts";
@@ -177,6 +177,7 @@ export class Checkpoint {
 
 /** The values of a SavedModel are a checkpoint in its folder. */
 async function variablesPath(path: string): Promise<string> {
-  const inside = joinPath(path, "variables");
-  return basename(path) !== "variables" && (await isDir(inside)) ? joinPath(inside, "variables") : path;
+  for (const file of ["saved_model.pb", "saved_model.pbtxt"])
+    if (await exists(joinPath(path, file))) return joinPath(path, "variables", "variables");
+  return path;
 }

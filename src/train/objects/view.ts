@@ -34,7 +34,6 @@ export interface SlotReference {
 /** All objects that the root leads to, by their number in the checkpoint. */
 export interface ObjectView {
   readonly nodes: readonly ViewNode[];
-  readonly idOf: ReadonlyMap<object, number>;
 }
 
 /** Objects that a checkpoint may have: as many as one that is read may have entries. */
@@ -70,7 +69,7 @@ export function viewOf(root: Root, graph: Graph): ObjectView {
     }
   }
   addSlots(nodes, add);
-  return { nodes, idOf };
+  return { nodes };
 }
 
 /** The children of an object; of the root also those that are attached to it. */

@@ -240,6 +240,20 @@ describe("beyond TensorFlow", () => {
     expect(await valuesOf(g)).toEqual({ mine: [1, 2] });
   });
 
+  test("warmStart takes full names of an object-based checkpoint, and names those that it lacks", async () => {
+    const w = variableOf("w", { dtype: "float32", shape: [2], data: new Float32Array([5, 6]) });
+    await writeObjectCollection(join(dir, "warm"), { variables: [w] }, { sync: false });
+    const g = empty(false);
+    zeros(g, "w", [2]);
+    await warmStart(g, join(dir, "warm"));
+    expect(await valuesOf(g)).toEqual({ w: [5, 6] });
+    zeros(g, "q", [2]);
+    const e = await thrown(() => warmStart(g, join(dir, "warm")));
+    expect(e.what).toMatch(
+      /^Attempting to warm-start from an object-based checkpoint, .* were missing: \{'q'\}$/,
+    );
+  });
+
   describe("a vocabulary that has changed", () => {
     const old = ["mercury", "venus", "mars"];
     const matrix = Float32Array.from({ length: 12 }, (_, i) => i);

@@ -90,11 +90,14 @@ export function reportOf<W extends Wanted>(
   const alike = missing.length === 0 ? NOTHING : alikeOf(wanted, matched, collection);
   const byName = new Map(free.map((v) => [v.name, v]));
   const byMake = groupedBy(free, makeOf);
-  const assignmentMap: Record<string, string> = {};
-  for (const { name, key } of matched) assignmentMap[key] ??= name;
+  const assignments = new Map<string, string>();
+  const assign = (key: string, name: string): void => {
+    if (!assignments.has(key)) assignments.set(key, name);
+  };
+  for (const { name, key } of matched) assign(key, name);
   for (const w of missing) {
-    const to = byName.get(alike.renames[w.name] ?? "");
-    if (to !== undefined && fits(w, to)) assignmentMap[to.key] ??= w.name;
+    const to = byName.get(alike.renames.get(w.name) ?? "");
+    if (to !== undefined && fits(w, to)) assign(to.key, w.name);
   }
   return {
     path: collection.path,
@@ -107,7 +110,7 @@ export function reportOf<W extends Wanted>(
     })),
     mismatched: oncePerName(plan.mismatched).map(({ name, key, what }) => ({ name, key, what })),
     unused: free.map((v) => v.key),
-    assignmentMap,
+    assignmentMap: Object.fromEntries(assignments),
   };
 }
 
@@ -125,12 +128,12 @@ const oncePerName = <T extends { readonly name: string }>(items: readonly T[]): 
 /** Names of the checkpoint for variables of the graph. */
 interface Alike {
   /** the one that is meant, over spellings, layers and roles */
-  readonly renames: Readonly<Record<string, string>>;
+  readonly renames: ReadonlyMap<string, string>;
   /** those that are spelled alike, by name of the variable */
   readonly near: ReadonlyMap<string, readonly string[]>;
 }
 
-const NOTHING: Alike = { renames: {}, near: new Map() };
+const NOTHING: Alike = { renames: new Map(), near: new Map() };
 
 function alikeOf(
   wanted: readonly Wanted[],
@@ -149,8 +152,8 @@ function alikeOf(
   const found = matchVariables(graph.variables, collection.variables, { map, structure: true });
   // of the same name too: where a checkpoint of objects has a variable at another place
   const same = found.pairs.map(({ a, b }) => [a.name, b.name] as const);
-  const renames = { ...found.renames, ...Object.fromEntries(same) };
-  const near = new Map(Object.entries(renames).map(([name, to]): [string, string[]] => [name, [to]]));
+  const renames = new Map([...Object.entries(found.renames), ...same]);
+  const near = new Map([...renames].map(([name, to]): [string, string[]] => [name, [to]]));
   for (const other of found.onlyInA)
     near.set(other.name, [...new Set([...(near.get(other.name) ?? []), ...other.near])]);
   return { renames, near };

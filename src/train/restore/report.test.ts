@@ -155,6 +155,20 @@ assignment map: ${JSON.stringify(
     expect([report.missing.length, report.unused.length]).toEqual([10_000, 10_000]);
   }, 20_000);
 
+  test("names that objects have by nature are names", async () => {
+    const g = new Graph(CORE_OPS);
+    getVariable(g, "constructor", { shape: [1] });
+    const odd = join(dir, "odd");
+    const value = { dtype: "float32" as const, shape: [1], data: new Float32Array(1) };
+    await saveCheckpoint(odd, [
+      { name: "__proto__", tensor: value },
+      { name: "constructor", tensor: value },
+    ]);
+    const report = await explainRestore(g, odd);
+    expect(Object.entries(report.assignmentMap)).toEqual([["constructor", "constructor"]]);
+    expect(report.unused).toEqual(["__proto__"]);
+  });
+
   test("long lists are cut", async () => {
     const g = new Graph(CORE_OPS);
     for (let i = 0; i < 30; i++) getVariable(g, `layer_${i}/w`, { shape: [i + 10] });

@@ -9,6 +9,7 @@ import type { Graph } from "../../graph/index.ts";
 import { globalVariables, isVariable, trainableVariables, type Variable } from "../../variables/index.ts";
 import { type AssignTarget, initFromCheckpoint } from "./init-from-checkpoint.ts";
 import type { MatchedVariable } from "./report.ts";
+import { openStored } from "./stored.ts";
 import { needVocabInfo, startWithVocab, type VocabInfo } from "./vocab-start.ts";
 
 export interface WarmStartOptions {
@@ -43,6 +44,10 @@ export async function warmStart(
   needUsed("var_name_to_prev_var_name", varNameToPrevVarName, groups);
   needUsed("var_name_to_vocab_info", varNameToVocabInfo, groups);
   for (const info of Object.values(varNameToVocabInfo)) needVocabInfo(info);
+  if (Object.keys(varNameToPrevVarName).length === 0) await needNames(path, [...groups.keys()]);
+  const [previous, vocabularies] = [varNameToPrevVarName, varNameToVocabInfo].map(
+    (given) => new Map(Object.entries(given)),
+  ) as [Map<string, string>, Map<string, VocabInfo>];
   const done: MatchedVariable[] = [];
   let plain = new Map<string, AssignTarget>();
   const start = async (): Promise<void> => {
@@ -50,8 +55,8 @@ export async function warmStart(
     plain = new Map();
   };
   for (const [name, variables] of groups) {
-    const key = varNameToPrevVarName[name] ?? name;
-    const info = varNameToVocabInfo[name];
+    const key = previous.get(name) ?? name;
+    const info = vocabularies.get(name);
     if (info !== undefined) done.push(...(await startWithVocab(variables, path, key, info)));
     else if (varsToWarmStart !== null) {
       // a key that serves two variables needs a map of its own
@@ -85,6 +90,19 @@ function grouped(variables: readonly Variable[]): Map<string, Variable[]> {
     groups.set(name, [...(groups.get(name) ?? []), v]);
   }
   return groups;
+}
+
+/** Of an object-based checkpoint, whose keys are no names, all names must be known. */
+async function needNames(path: string, names: readonly string[]): Promise<void> {
+  const { collection } = await openStored(path);
+  await collection.close();
+  if (collection.extras.objectGraph === undefined) return;
+  const known = new Set(collection.variables.flatMap((v) => [v.name, v.key]));
+  const missing = names.filter((name) => !known.has(name));
+  if (missing.length === 0) return;
+  throw invalid(
+    `Attempting to warm-start from an object-based checkpoint, but found that the checkpoint did not contain values for all variables. The following variables were missing: {${missing.map((name) => `'${name}'`).join(", ")}}`,
+  );
 }
 
 /** An option that names no variable is a slip that would otherwise pass in silence. */
