@@ -8,6 +8,7 @@ import { newGraph } from "../../ops/index.ts";
 import { Session, variableKey } from "../../run/index.ts";
 import {
   ExponentialMovingAverage,
+  getOrCreateGlobalStep,
   getVariable,
   getVariableScope,
   globalVariables,
@@ -17,6 +18,7 @@ import {
   variableScope,
   writeVariable,
 } from "../../variables/index.ts";
+import { adamOptimizer } from "../adam.ts";
 import { saver } from "../saver.ts";
 import { sessionMean, stochasticWeightAverage, swapAverages, withAverages } from "./index.ts";
 
@@ -74,6 +76,35 @@ describe("ExponentialMovingAverage", () => {
     const rounded = got.flatMap((t) => toNumbers(t)).map((x) => Math.round(x * 1e4) / 1e4);
     expect(rounded).toEqual([0.1, 0.1818, 0.55, 0.9]);
     await session.close();
+  });
+
+  test("num_updates goes on after a restore, where it is the global step", async () => {
+    const g = newGraph();
+    const step = getOrCreateGlobalStep(g);
+    const w = getVariable(g, "w", { initializer: 0 });
+    new ExponentialMovingAverage(0.9, { numUpdates: step }).apply([w]);
+    const decay = g.output("ExponentialMovingAverage/Minimum:0");
+    const save = saver(g);
+    const session = await started(g);
+    expect(await read(session, decay)).toEqual([expect.closeTo(0.1, 6)]);
+    await session.run(step.assign(8n) as Output);
+    const path = (await save.save(session, join(folder, "counted")))!;
+    await using later = new Session(g);
+    await save.restore(later, path);
+    expect(await read(later, decay)).toEqual([0.5]);
+    await session.close();
+  });
+
+  test("apply of a graph takes its trainable variables alone: no slots, no counters", async () => {
+    const g = newGraph();
+    const w = getVariable(g, "w", { initializer: [3, 4] });
+    const loss = g.add("Sum", [g.add("Square", [w.value()]), g.constant([0], { dtype: "int32" })]);
+    const globalStep = getOrCreateGlobalStep(g);
+    const step = adamOptimizer().minimize(loss, { globalStep });
+    const ema = new ExponentialMovingAverage(0.9);
+    g.controlDependencies([step], () => ema.apply(g));
+    expect(ema.pairs().map(([v]) => v.op.name)).toEqual(["w"]);
+    expect(globalVariables(g).map((v) => v.op.name)).toContain("w/Adam");
   });
 
   test("only floats: integers are refused with TensorFlow's sentence, and nothing is no list", () => {
