@@ -29,11 +29,13 @@ const DEFAULT_GRAPH_SEED = 87_654_321;
 
 type Seeds = readonly [number, number];
 
-/** Single words of a Philox generator. */
-function words([seed, seed2]: Seeds): () => number {
-  const generator = Philox.seeded(seed, seed2);
+/** Single words of a Philox generator, from word `first` on. */
+function words([seed, seed2]: Seeds, first = 0): () => number {
   const group = new Int32Array(4);
-  let used = group.length;
+  const generator = Philox.seeded(seed, seed2);
+  generator.skip(Math.floor(first / group.length));
+  generator.fill(group);
+  let used = first % group.length;
   return () => {
     if (used === group.length) {
       generator.fill(group);
@@ -46,8 +48,7 @@ function words([seed, seed2]: Seeds): () => number {
 /** Seeds of a pass: the n-th pair that a generator of the dataset's own seeds gives. */
 function seedsOf(seeds: Seeds, epoch: number, reshuffle: boolean): Seeds {
   if (!reshuffle) return seeds;
-  const next = words(seeds);
-  for (let i = 0; i < 2 * epoch; i++) next();
+  const next = words(seeds, 2 * epoch);
   return [next(), next()];
 }
 
