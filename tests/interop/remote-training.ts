@@ -73,6 +73,15 @@ async function losses(...argv: string[]): Promise<number[]> {
   return lines.map((line) => Object.values(JSON.parse(line).fetches as Record<string, number>)[0]!);
 }
 
+/** A call of tests/goldens/saved-model-run. */
+interface SavedCall {
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly signature: string;
+  readonly feeds: Readonly<Record<string, { shape: readonly number[]; values: readonly unknown[] }>>;
+  readonly outputs: Readonly<Record<string, { values: readonly unknown[] }>>;
+}
+
 /** Tests. @param servers - one parameter server and two workers, once tests run */
 export function trainingOnCluster(servers: () => Servers, tf: TensorFlow, folder: string): void {
   const target = (): string => servers().target("worker", 0);
@@ -259,4 +268,24 @@ export function trainingOnCluster(servers: () => Servers, tf: TensorFlow, folder
       expect(next[0]!).toBeLessThan(want.at(-1)! * 1.05);
     });
   }
+
+  test("varscope run --server answers calls of SavedModels: tables, assets, loops and functions run there", async () => {
+    const models = join(import.meta.dirname, "..", "goldens", "saved-model-run");
+    const { calls } = JSON.parse(await readFile(join(models, "manifest.json"), "utf8")) as {
+      calls: SavedCall[];
+    };
+    for (const { name, tags, signature, feeds, outputs } of calls) {
+      await resetCluster(target());
+      const given = Object.entries(feeds).flatMap(([input, { shape, values }]) => [
+        "--feed",
+        `${input}=${JSON.stringify(shape.length === 0 ? values[0] : values)}`,
+      ]);
+      const how = ["--tags", tags.join(), "--signature", signature, "--server", target()];
+      const { fetches } = JSON.parse(await command(["run", join(models, name), ...how, ...given]));
+      const got = Object.entries(fetches as Record<string, unknown>).map(([k, v]) => [k, [v].flat(9)]);
+      expect(Object.fromEntries(got), name).toEqual(
+        Object.fromEntries(Object.entries(outputs).map(([k, { values }]) => [k, values])),
+      );
+    }
+  });
 }
