@@ -14,7 +14,15 @@ import {
   type Shape,
   VarscopeError,
 } from "../base/index.ts";
-import { type Graph, type Input, isTensor, type Operation, Output, toTensor } from "../graph/index.ts";
+import {
+  type Device,
+  type Graph,
+  type Input,
+  isTensor,
+  type Operation,
+  Output,
+  toTensor,
+} from "../graph/index.ts";
 import { type SaveSliceInfoDef, type VariableDef, VariableDefSchema } from "../proto/variable.gen.ts";
 import { GraphKeys } from "./collections.ts";
 import { guarded } from "./guard.ts";
@@ -40,7 +48,7 @@ export interface VariableOptions {
   readonly synchronization?: number;
   readonly aggregation?: number;
   /** where a copy of the value is kept for its readers; by default each reads the variable itself */
-  readonly cachingDevice?: string;
+  readonly cachingDevice?: Device;
   /** of a part of a larger variable: which part, given the variable's own name */
   readonly saveSliceInfo?: (name: string) => SaveSliceInfoDef;
 }
@@ -192,7 +200,7 @@ const inInitializer = (graph: Graph, body: () => Output): Output =>
 const nowhere = <R>(graph: Graph, body: () => R): R => graph.colocateWith(null, body, true);
 
 /** On this device, whatever is open. */
-const onDevice = <R>(graph: Graph, device: string, body: () => R): R =>
+const onDevice = <R>(graph: Graph, device: Device, body: () => R): R =>
   nowhere(graph, () => graph.withDevice(device, body));
 
 /** An output; a value becomes a Const named `initial_value`. */
@@ -221,7 +229,7 @@ interface Parts extends Nodes {
   readonly synchronization: number;
   readonly aggregation: number;
   readonly constraint: ((value: Output) => Output) | null;
-  readonly cachingDevice: string | null;
+  readonly cachingDevice: Device | null;
   readonly saveSliceInfo: SaveSliceInfoDef | null;
 }
 

@@ -262,6 +262,12 @@ describe("variable scopes", () => {
       const v = getVariable(g, "v", { ...one, cachingDevice: "/device:CPU:0", useResource });
       expect(v.snapshot.op.device).toBe("/device:CPU:0");
       expect(v.value()).toBe(v.value());
+      const chosen = getVariable(g, "chosen", {
+        ...one,
+        cachingDevice: (op) => (op.type === "Identity" ? "/job:near" : ""),
+        useResource,
+      });
+      expect(chosen.snapshot.op.device).toBe("/job:near");
       expect(v.toProto().snapshotName).toBe(useResource ? "v/Read/Identity:0" : "v/read:0");
     },
   );

@@ -6,7 +6,7 @@
  */
 
 import type { DType, Shape } from "../base/index.ts";
-import type { Graph, Input, Output } from "../graph/index.ts";
+import type { Device, Graph, Input, Output } from "../graph/index.ts";
 import type { SaveSliceInfoDef } from "../proto/variable.gen.ts";
 import { GraphKeys } from "./collections.ts";
 import type { PartitionedVariable, Variable } from "./variable.ts";
@@ -60,7 +60,7 @@ export interface GetterOptions {
   readonly synchronization?: number;
   readonly aggregation?: number;
   /** where a copy of the value is kept for its readers */
-  readonly cachingDevice?: string;
+  readonly cachingDevice?: Device;
   /** cuts the variable into parts, unless it is a scalar */
   readonly partitioner?: Partitioner;
   /** of a part of a larger variable: which part, given the variable's own name */
@@ -79,7 +79,7 @@ export interface ScopeDefaults {
   readonly dtype?: DType | undefined;
   readonly useResource?: boolean | undefined;
   readonly constraint?: ((value: Output) => Output) | undefined;
-  readonly cachingDevice?: string | undefined;
+  readonly cachingDevice?: Device | undefined;
   readonly partitioner?: Partitioner | undefined;
   /** called for each variable; its getter is that of the scope outside, if that has one */
   readonly customGetter?: CustomGetter | undefined;
@@ -98,7 +98,7 @@ export class VariableScope {
   dtype: DType;
   useResource: boolean | undefined;
   readonly constraint: ((value: Output) => Output) | undefined;
-  cachingDevice: string | undefined;
+  cachingDevice: Device | undefined;
   partitioner: Partitioner | undefined;
   customGetter: CustomGetter | undefined;
 
