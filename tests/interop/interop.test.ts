@@ -21,6 +21,7 @@ import { remoteSuite } from "./remote.ts";
 import { saverSuite } from "./savers.ts";
 import { startTensorFlow } from "./tensorflow.ts";
 import { trainingSuite } from "./training.ts";
+import { transformSuite } from "./transforms.ts";
 import { turnsSuite } from "./turns.ts";
 import { v1Suite } from "./v1.ts";
 
@@ -50,3 +51,4 @@ averageSuite(tf, folder);
 remoteSuite(tf, folder);
 turnsSuite(tf, folder);
 importExportSuite(tf, folder);
+transformSuite(tf, folder);

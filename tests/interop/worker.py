@@ -28,6 +28,7 @@ import monitored  # noqa: E402
 import objects  # noqa: E402
 import partitioned  # noqa: E402
 import programs  # noqa: E402
+import transforms  # noqa: E402
 import savers  # noqa: E402
 
 sessions = []
@@ -178,6 +179,7 @@ COMMANDS += partitioned.COMMANDS
 COMMANDS += savers.COMMANDS
 COMMANDS += keras_file.COMMANDS
 COMMANDS += monitored.COMMANDS
+COMMANDS += transforms.COMMANDS
 
 
 def main():

@@ -41,7 +41,7 @@ export function draftOf(graph: Graph): Draft {
 
 /** The graph of a draft. @throws VarscopeError as `fromGraphDef`: nodes that do not fit together */
 export function graphOf({ graph, def, nodes }: Draft): Graph {
-  const node = [...nodes.values()].map((n) => withoutLostColocations(n, nodes));
+  const node = [...nodes.values()].map((n) => withoutLostColocations(withoutOldShapes(n, graph), nodes));
   return fromGraphDef(create(GraphDefSchema, { ...def, node }), { registry: graph.registry });
 }
 
@@ -145,6 +145,12 @@ export function dropUnneeded(draft: Draft, before: ReadonlySet<string>, ends: It
   const gone = lost.filter((name) => !others.has(name));
   for (const name of gone) draft.nodes.delete(name);
   return gone;
+}
+
+/** Shapes that a MetaGraph notes hold no longer where a handle became a value; TensorFlow refuses them then, and infers them otherwise. */
+function withoutOldShapes(node: NodeDef, { registry }: Graph): NodeDef {
+  const { _output_shapes: noted, ...attr } = node.attr;
+  return noted === undefined || !registry.has(node.op) ? node : makeNode({ ...node, attr });
 }
 
 /** Colocations with nodes that are gone would be errors in TensorFlow. */
