@@ -54,7 +54,7 @@ export interface MonitoredTrainingOptions extends MonitoredSessionOptions {
  * @throws VarscopeError FAILED_PRECONDITION - a folder is given and the graph has no global step; INVALID_ARGUMENT, NOT_FOUND - the
  *   checkpoint does not fit the graph
  */
-export function monitoredTrainingSession(
+export async function monitoredTrainingSession(
   graph: Graph,
   options: MonitoredTrainingOptions = {},
 ): Promise<MonitoredSession> {
