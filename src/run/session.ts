@@ -87,11 +87,10 @@ export class Session {
 
   /**
    * Computes `fetches` and runs `targets`. All changes of variables happen together, after everything succeeded: a run that fails or is
-   * aborted leaves every variable as it was.
+   * aborted leaves every variable as it was. On a cluster, runs that are not awaited overlap, and a run that fails may have changed
+   * variables already.
    *
    * @returns the structure of `fetches` with tensors in the place of outputs and null in the place of ops
-   * On a cluster, runs that are not awaited overlap, and a run that fails may have changed variables already.
-   *
    * @throws VarscopeError INVALID_ARGUMENT (feeds, shapes), FAILED_PRECONDITION (uninitialised variables), CANCELLED (aborted),
    *   DEADLINE_EXCEEDED (timed out); of a cluster also UNAVAILABLE and ABORTED (its server is gone, or was started anew)
    */

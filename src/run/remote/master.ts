@@ -44,7 +44,9 @@ export class Master {
     return readMessage(answer, await (await this.channel).call(method, bytes, options), this.address);
   }
 
+  /** Ends the connection, if there is one. */
   async close(): Promise<void> {
-    (await this.channel)?.close();
+    const channel = await this.channel?.catch(() => null);
+    channel?.close();
   }
 }
