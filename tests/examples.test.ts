@@ -12,6 +12,7 @@ import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
 import { main as monitored } from "../examples/monitored.ts";
 import { main as quickstart } from "../examples/quickstart.ts";
 import { main as shareVariables } from "../examples/share-variables.ts";
+import { main as twoModels } from "../examples/two-models.ts";
 
 let folder = "";
 let probabilities: number[] = [];
@@ -128,4 +129,11 @@ test("README shows examples/quickstart.ts to the letter, in both languages", asy
     const text = (await readFile(join(root, file), "utf8")).replaceAll("\r\n", "\n");
     expect(/```ts\n([\s\S]*?)```/.exec(text)?.[1], file).toBe(code);
   }
+});
+
+test("two-models: an encoder's features feed a classifier; each is saved and restored by its own keys", async () => {
+  const out = await mkdtemp(join(folder, "two-"));
+  const { classes, trained, served } = await twoModels(out, () => undefined);
+  expect(classes).toEqual([0, 1, 1, 0]);
+  expect(served).toEqual(trained);
 });

@@ -173,3 +173,4 @@ export {
   type StaircaseOptions,
   type StepInput,
 } from "./schedules.ts";
+export { scopeVariables } from "./scope-variables.ts";
