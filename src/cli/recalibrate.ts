@@ -44,7 +44,9 @@ export async function recalibrateCommand(
   const graph = await openModel(path);
   let values: Model = graph;
   try {
-    if (flags.checkpoint !== undefined) values = await openModel(flags.checkpoint);
+    const beside = graph.format === "meta-graph" ? (await graph.graph())?.checkpoint : null;
+    const checkpoint = flags.checkpoint ?? beside ?? null;
+    if (checkpoint !== null) values = await openModel(checkpoint);
     const format =
       flags.format === undefined ? formatLike(output ?? "", values.format) : needWritable(flags.format);
     const writing = { format, ...(force && { force }) };
