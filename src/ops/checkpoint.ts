@@ -105,7 +105,8 @@ export const RestoreV2 = defineOp("RestoreV2", {
  * @see TensorFlow core/util/saved_tensor_slice_util.cc ParseShapeAndSlice
  */
 export function sliceShape(slices: Spec, index: number): Shape | null {
-  const text = slices.value === null ? "" : textsOf(slices.value)[index]!;
+  const bytes = slices.value?.data[index] as Uint8Array | undefined;
+  const text = bytes === undefined ? "" : decoder.decode(bytes);
   if (text === "") return null;
   const parts = text.split(" ");
   const extents = parts.pop()!.split(":");

@@ -6,7 +6,7 @@
  */
 
 import { create } from "@bufbuild/protobuf";
-import { compareText, VarscopeError } from "../base/index.ts";
+import { compareText, groupedBy, VarscopeError } from "../base/index.ts";
 import {
   type Graph,
   group,
@@ -111,17 +111,14 @@ function restoreNodes(
 
 /** Saveables by device, sorted. @throws VarscopeError INVALID_ARGUMENT - the tensors of one are on several devices */
 function shardsOf(saveables: readonly SaveableObject[]): Shard[] {
-  const shards = new Map<string, SaveableObject[]>();
-  for (const saveable of saveables) {
-    const [device, ...others] = new Set(saveable.specs.map((s) => mergeDevices([s.device])));
-    if (device === undefined || others.length > 0) {
-      throw new VarscopeError(
-        "INVALID_ARGUMENT",
-        `All tensors of a saveable object must be on the same device: ${saveable.name}`,
-      );
-    }
-    shards.set(device, [...(shards.get(device) ?? []), saveable]);
-  }
+  const shards = groupedBy(saveables, ({ name, specs }) => {
+    const [device, ...others] = new Set(specs.map((s) => mergeDevices([s.device])));
+    if (device !== undefined && others.length === 0) return device;
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `All tensors of a saveable object must be on the same device: ${name}`,
+    );
+  });
   return [...shards]
     .sort(([a], [b]) => compareText(a, b))
     .map(([device, saveables]) => ({ device, saveables }));

@@ -47,7 +47,9 @@ interface Reads {
 function readsOf(assign: Operation): Reads {
   let x = assign.inputs[1];
   let reshapes = false;
-  while (x !== undefined && (x.op.type === "Identity" || x.op.type === "Reshape")) {
+  const passed = new Set<Output>();
+  while (x !== undefined && !passed.has(x) && (x.op.type === "Identity" || x.op.type === "Reshape")) {
+    passed.add(x);
     reshapes ||= x.op.type === "Reshape";
     x = x.op.inputs[0];
   }
