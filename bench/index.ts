@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { fromData, newGraph, placeholder, relu, Session, type Tensor } from "varscope";
 import { benchCheckpoint } from "./checkpoint.ts";
+import { benchGraphs, graphLines } from "./graphs.ts";
 import { INPUTS, inferenceGraph, type ModelName, trainingGraph } from "./models.ts";
 import { tfjsTimes } from "./tfjs.ts";
 import { benchTransform, transformLines } from "./transform.ts";
@@ -230,6 +231,7 @@ const report = {
   checkpoint: await benchCheckpoint(python),
   variables: await benchVariables(python),
   transform: await benchTransform(),
+  graphs: await benchGraphs(python),
 };
 console.log(
   `\nsession overhead ${report.overheadUs.toFixed(0)} microseconds a run; node start to first result ${report.startupMs.toFixed(0)} ms; peak memory ${report.peakMemoryMb.toFixed(0)} MB`,
@@ -241,5 +243,6 @@ console.log(
 );
 for (const line of variableLines(report.variables)) console.log(line);
 for (const line of transformLines(report.transform)) console.log(line);
+for (const line of graphLines(report.graphs)) console.log(line);
 mkdirSync(join(ROOT, "runs"), { recursive: true });
 writeFileSync(join(ROOT, "runs", "bench.json"), `${JSON.stringify(report, null, 2)}\n`);

@@ -41,6 +41,8 @@ export class Operation {
   readonly id: number;
   /** of the format that it was read from: what it takes to write it as it was */
   origin: unknown = null;
+  /** grows with every change of its inputs */
+  wiring = 0;
 
   constructor(graph: Graph, name: string, type: string, attrs: Attrs, id: number) {
     this.graph = graph;
@@ -87,16 +89,17 @@ export class Operation {
     if (!this.inputs.some((x) => x.op === old.op) && !this.controlInputs.includes(old.op))
       old.op.consumers.delete(this);
     output.op.consumers.add(this);
-    this.graph.version++;
+    this.rewired();
   }
 
   addInput(output: Output): void {
     this.inputs.push(output);
     output.op.consumers.add(this);
-    this.graph.version++;
+    this.rewired();
   }
 
-  addControlInputs(ops: Iterable<Operation>): void {
+  addControlInputs(ops: readonly Operation[]): void {
+    if (ops.length === 0) return;
     const known = new Set(this.controlInputs); // some ops have very many
     for (const op of ops) {
       if (known.has(op)) continue;
@@ -104,7 +107,7 @@ export class Operation {
       this.controlInputs.push(op);
       op.consumers.add(this);
     }
-    this.graph.version++;
+    this.rewired();
   }
 
   removeControlInputs(ops: Iterable<Operation>): void {
@@ -113,6 +116,11 @@ export class Operation {
       if (i >= 0) this.controlInputs.splice(i, 1);
       if (!this.inputs.some((x) => x.op === op)) op.consumers.delete(this);
     }
+    this.rewired();
+  }
+
+  private rewired(): void {
+    this.wiring++;
     this.graph.version++;
   }
 }

@@ -224,7 +224,7 @@ describe("broken graphs", () => {
     [
       "an unknown control input",
       [{ name: "c", op: "NoOp", input: ["^missing"] }],
-      "Node 'c': Unknown input node 'missing'",
+      "Node 'c': Unknown input node '^missing'",
     ],
     ["a name twice", [x, x], "Node 'x' is not unique"],
     ["a bad name", [{ ...x, name: "^x" }], "Node '^x': Node name contains invalid characters"],

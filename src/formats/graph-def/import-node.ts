@@ -45,7 +45,7 @@ interface InputName {
 export interface Links {
   readonly data: readonly InputName[];
   readonly control: readonly string[];
-  /** indices of the nodes of the same GraphDef that must come first; not those that lead back into a loop */
+  /** indices of the nodes of the same GraphDef that must come first, one for each input; not those that lead back into a loop */
   readonly before: readonly number[];
 }
 
@@ -68,16 +68,16 @@ export function linksOf(
       fail(node, `Control dependencies must come after regular dependencies: '${text}'`);
     else data.push(names.has(text) ? { node: text, index: 0 } : parseInput(node, text));
   }
-  const before = new Set<number>();
-  const waitFor = (name: string): void => {
+  const before: number[] = [];
+  const waitFor = (name: string, mark: string): void => {
     const i = names.get(name);
     if (i === undefined && graph.findOperation(name) === undefined)
-      fail(node, `Unknown input node '${name}'`);
-    if (i !== undefined && !isBackEdge(nodes[i]!, node)) before.add(i);
+      fail(node, `Unknown input node '${mark}${name}'`);
+    if (i !== undefined && !isBackEdge(nodes[i]!, node)) before.push(i);
   };
-  for (const d of data) waitFor(d.node);
-  for (const name of control) waitFor(name);
-  return { data, control, before: [...before] };
+  for (const d of data) waitFor(d.node, "");
+  for (const name of control) waitFor(name, "^");
+  return { data, control, before };
 }
 
 /** Loops lead back from NextIteration to Merge: GraphDef knows no other way to say so. */

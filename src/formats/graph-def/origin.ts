@@ -3,7 +3,7 @@
  * written as it was read, unknown fields, map order and absent defaults included.
  */
 
-import type { Attrs, Graph, Operation, Output } from "../../graph/index.ts";
+import type { Attrs, Graph, Operation } from "../../graph/index.ts";
 import type { GraphDef, NodeDef } from "../../proto/graph.gen.ts";
 
 /** The node that an operation was read from, and what it was read as. */
@@ -13,9 +13,8 @@ export interface NodeOrigin {
   readonly position: number;
   readonly attrs: Attrs;
   readonly device: string;
-  /** what its inputs were then */
-  readonly inputs: readonly Output[];
-  readonly controlInputs: readonly Operation[];
+  /** how often its inputs had changed then */
+  readonly wiring: number;
 }
 
 const graphs = new WeakMap<Graph, GraphDef>();
@@ -24,23 +23,9 @@ export const originOf = (op: Operation): NodeOrigin | undefined =>
   (op.origin ?? undefined) as NodeOrigin | undefined;
 
 export function setOrigin(op: Operation, node: NodeDef, position: number): void {
-  const { attrs, device, inputs, controlInputs } = op;
-  op.origin = {
-    node,
-    position,
-    attrs,
-    device,
-    inputs: [...inputs],
-    controlInputs: [...controlInputs],
-  } satisfies NodeOrigin;
+  const { attrs, device, wiring } = op;
+  op.origin = { node, position, attrs, device, wiring } satisfies NodeOrigin;
 }
-
-/** Whether the inputs are those that were read. */
-export const isWiredAsRead = (op: Operation, { inputs, controlInputs }: NodeOrigin): boolean =>
-  areSame(op.inputs, inputs) && areSame(op.controlInputs, controlInputs);
-
-const areSame = (a: readonly unknown[], b: readonly unknown[]): boolean =>
-  a.length === b.length && a.every((x, i) => x === b[i]);
 
 /** The GraphDef that a graph was read from (without its nodes). */
 export const graphOriginOf = (graph: Graph): GraphDef | undefined => graphs.get(graph);

@@ -19,6 +19,8 @@ export class Renaming {
   /** by `node:index`, and `^node` */
   private readonly mapped: ReadonlyMap<string, Output | Operation>;
   private readonly used = new Set<string>();
+  /** all is as it was */
+  private readonly isPlain: boolean;
 
   /**
    * @param prefix - without a slash; "" is none
@@ -34,6 +36,7 @@ export class Renaming {
     checkNames(nodes);
     this.given = nodes;
     this.names = newNames(graph, nodes, prefix);
+    this.isPlain = prefix === "" && inputMap.size === 0 && graph.operations.length === 0;
     this.mapped = new Map([...inputMap].map(([key, x]) => [canonical(key), checkMapped(graph, key, x)]));
   }
 
@@ -54,12 +57,16 @@ export class Renaming {
 
   /** The nodes under their new names. @throws VarscopeError INVALID_ARGUMENT - the input map names what is neither a node nor an input */
   nodes(): NodeDef[] {
-    const nodes = this.given.map((node) => {
-      const input = node.input.map((text) => this.input(node, text));
-      return { ...node, name: this.nameOf(node.name), input, attr: this.colocated(node) };
-    });
+    if (this.isPlain)
+      return this.given.map((node) => (node.attr._class === undefined ? node : this.renamed(node)));
+    const nodes = this.given.map((node) => this.renamed(node));
     this.checkUsed((key) => !this.names.has(nodeOf(key)));
     return nodes;
+  }
+
+  private renamed(node: NodeDef): NodeDef {
+    const input = node.input.map((text) => this.input(node, text));
+    return { ...node, name: this.nameOf(node.name), input, attr: this.colocated(node) };
   }
 
   /** @throws VarscopeError INVALID_ARGUMENT - the input map names outputs that the nodes turned out not to have */

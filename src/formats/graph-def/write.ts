@@ -21,7 +21,7 @@ import {
 } from "../../proto/graph.gen.ts";
 import { VersionDefSchema } from "../../proto/tensor.gen.ts";
 import { kindOf, sortedAttrs, writeAttr } from "./attr-value.ts";
-import { graphOriginOf, inputNames, isWiredAsRead, type NodeOrigin, originOf } from "./origin.ts";
+import { graphOriginOf, inputNames, type NodeOrigin, originOf } from "./origin.ts";
 
 /** The encoded GraphDef of a graph. */
 export const writeGraphDef = (graph: Graph): Uint8Array => toBinary(GraphDefSchema, toGraphDef(graph));
@@ -60,7 +60,7 @@ function inFileOrder(ops: readonly Operation[]): Operation[] {
 /** The NodeDef of an operation. */
 export function toNodeDef(op: Operation): NodeDef {
   const origin = originOf(op);
-  const wired = origin !== undefined && isWiredAsRead(op, origin);
+  const wired = origin !== undefined && origin.wiring === op.wiring;
   if (wired && origin.attrs === op.attrs && origin.device === op.device) return origin.node;
   const node = create(NodeDefSchema, {
     name: op.name,
