@@ -2,10 +2,12 @@
 
 import { diskFiles } from "#platform";
 import { crc32c, VarscopeError } from "../base/index.ts";
-import { bytesOfFile } from "../edit/graph/open-graph.ts";
+import { valuesOf } from "../edit/graph/freeze-file.ts";
+import { bytesOfFile, type GraphFile } from "../edit/graph/open-graph.ts";
+import { reachable } from "../edit/graph/prove.ts";
+import { variableOps } from "../edit/graph/values.ts";
 import { PASSES, type PassReport, refold, repairGraphDef, transformGraph } from "../edit/transform/index.ts";
 import { fromGraphDef, readMessage } from "../formats/graph-def/index.ts";
-import type { Graph } from "../graph/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
 import { GraphDefSchema } from "../proto/index.ts";
 import { refuseExisting } from "./files.ts";
@@ -63,13 +65,18 @@ export async function transformCommand(
   const wanted = needFlag(flags.passes, "--passes", "name passes; 'varscope transform --list' has them");
   const input = needFlag(path, "IN", "give a graph");
   await refuseExisting([output, recordFile(output)], flags.force);
-  const { graph, repaired, checkpoint } = await openInput(input, wanted);
+  const { file, repaired } = await openInput(input, wanted);
+  const { graph, checkpoint } = file;
   const outputs = flags.outputs?.map((name) => needOperation(graph, name).name);
+  const run =
+    outputs === undefined ? graph.operations : reachable(outputs.map((name) => graph.operation(name)));
+  const { values } = await valuesOf(file, flags.proof === false ? [] : variableOps(run), flags);
   const t = await transformGraph(graph, {
     passes: wanted.filter((name) => name !== REPAIR),
     placeholders: placeholderValues(graph, flags.placeholder),
     rename: (flags.rename ?? []).map(([from, to]) => [new RegExp(from, "g"), to] as const),
     prove: flags.proof ?? true,
+    variables: values,
     ...(outputs && { outputs }),
     ...(flags.inputs && { inputs: flags.inputs }),
     ...(flags.steps && { steps: flags.steps }),
@@ -83,7 +90,7 @@ export async function transformCommand(
   await writeGraph(
     output,
     bytes,
-    recordOf(whole, { source: { graph: input, checkpoint }, bytes }),
+    recordOf(whole, { source: { graph: input, checkpoint: flags.checkpoint ?? checkpoint }, bytes }),
     streams.signal,
   );
   const facts = { nodes: t.graph.operations.length, before: graph.operations.length, bytes: bytes.length };
@@ -106,9 +113,8 @@ function needFlag<T>(value: T | undefined, name: string, hint: string): T {
 }
 
 interface Input {
-  readonly graph: Graph;
+  readonly file: GraphFile;
   readonly repaired: PassReport | null;
-  readonly checkpoint: string | null;
 }
 
 /** A broken graph is no graph before it is repaired: its message is read. */
@@ -116,12 +122,12 @@ async function openInput(path: string, passes: readonly string[]): Promise<Input
   if (passes.indexOf(REPAIR) > 0)
     throw new VarscopeError("INVALID_ARGUMENT", "repair must be the first pass", { at: "--passes" });
   if (passes[0] !== REPAIR) {
-    const file = await openGraphOrModel(path);
-    return { graph: file.graph, repaired: null, checkpoint: file.checkpoint };
+    return { file: await openGraphOrModel(path), repaired: null };
   }
   const message = readMessage(GraphDefSchema, await bytesOfFile(path, diskFiles), path);
   const { def, report } = repairGraphDef(message, CORE_OPS);
-  return { graph: fromGraphDef(def, { registry: CORE_OPS, file: path }), repaired: report, checkpoint: null };
+  const graph = fromGraphDef(def, { registry: CORE_OPS, file: path });
+  return { file: { path, format: "graph-def", graph, meta: null, checkpoint: null }, repaired: report };
 }
 
 function listPasses({ json }: TransformFlags, { stdout }: Streams): void {

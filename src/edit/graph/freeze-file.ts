@@ -98,16 +98,22 @@ export async function freezeFile(
 const isFrozen = (op: Operation, { allow, deny }: FreezeOptions): boolean =>
   (allow?.includes(op.name) ?? true) && !deny?.includes(op.name);
 
-interface Found {
+/** Values, and their places. */
+export interface Found {
   readonly values: Map<Operation, Tensor>;
   /** where each was found, by the variable's op */
   readonly places: Map<string, VariablePlace>;
 }
 
-async function valuesOf(
+/**
+ * Values of variables, from the container that the options or the file name, and where each was found.
+ *
+ * @throws VarscopeError FAILED_PRECONDITION - no container; NOT_FOUND - it lacks one; INVALID_ARGUMENT - another dtype or shape
+ */
+export async function valuesOf(
   file: GraphFile,
   variables: readonly Operation[],
-  options: FreezeFileOptions,
+  options: Pick<FreezeFileOptions, "checkpoint" | "initializerNodes" | "signal"> = {},
 ): Promise<Found> {
   const found: Found = { values: new Map(), places: new Map() };
   const initializers = options.initializerNodes ?? [];

@@ -44,7 +44,39 @@ export const stripDefaultAttrs: Pass = (graph) => {
   return result(draft, "strip-default-attrs", done);
 };
 
-export function isSame(a: AttrValue, b: AttrValue): boolean {
+/** Attributes that a node lacks get their OpDef's default: what a reader without defaults needs. */
+export const addDefaultAttrs: Pass = (graph) => {
+  const draft = draftOf(graph);
+  const done: Change[] = [];
+  for (const op of graph.operations) {
+    const { attr } = draft.nodes.get(op.name)!;
+    const missing = Object.entries(op.def?.attrs ?? {}).filter(
+      ([key, spec]) => !(key in attr) && spec.default !== undefined,
+    );
+    if (missing.length === 0) continue;
+    const added = missing.map(([key, spec]) => [key, writeAttr(spec.default as Value, spec.kind)] as const);
+    changeNode(draft, op.name, { attr: { ...attr, ...Object.fromEntries(added) } });
+    done.push({ at: op.name, what: `${missing.map(([key]) => key).join(", ")} added` });
+  }
+  return result(draft, "add-default-attrs", done);
+};
+
+/** Nodes stand behind their inputs, as simple readers want them. */
+export const sortNodes: Pass = (graph) => {
+  const draft = draftOf(graph);
+  const before = [...draft.nodes.keys()];
+  const nodes = graph.operations.map((op) => draft.nodes.get(op.name)!); // importing put them in this order
+  const moved = nodes.filter((node, i) => node.name !== before[i]);
+  draft.nodes.clear();
+  for (const node of nodes) draft.nodes.set(node.name, node);
+  return result(
+    draft,
+    "sort-by-execution-order",
+    moved.map((node) => ({ at: node.name, what: "moved" })),
+  );
+};
+
+function isSame(a: AttrValue, b: AttrValue): boolean {
   const [x, y] = [toBinary(AttrValueSchema, a), toBinary(AttrValueSchema, b)];
   return x.length === y.length && x.every((v, i) => v === y[i]);
 }

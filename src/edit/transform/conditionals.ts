@@ -96,7 +96,9 @@ export const solveConditionals: Pass = (graph, options = {}) => {
     control.set(x.op.name, to.op.name);
   }
   rewire(draft, data, control);
-  for (const [op, index] of found.merged) mergeToIdentity(draft, op, index, found.data);
+  const indices = new Map<string, string>();
+  for (const [op, index] of found.merged) mergeToIdentity(draft, op, index, found.data, indices);
+  rewire(draft, indices);
   for (const op of found.solved) if (!keep.has(op.name) && !found.merged.has(op)) draft.nodes.delete(op.name);
   dropUnneeded(draft, before, outputs);
   const done = found.solved.map((op) => ({ at: op.name, what: `${op.type} solved` }));
@@ -175,6 +177,7 @@ function mergeToIdentity(
   op: Operation,
   index: number,
   data: ReadonlyMap<Output, Output>,
+  indices: Map<string, string>,
 ): void {
   let x = op.inputs[index]!;
   for (let to = data.get(x); to !== undefined; to = data.get(x)) x = to;
@@ -187,5 +190,5 @@ function mergeToIdentity(
     input: joinInputs([edge(x)], control),
     attr: { T: attr.T! },
   });
-  rewire(draft, new Map([[`${name}:1`, second]]));
+  indices.set(`${name}:1`, second);
 }

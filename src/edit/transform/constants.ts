@@ -19,6 +19,7 @@ export const foldConstants: Pass = (graph, options = {}) => {
   const before = needed(draft.nodes, outputs);
   const strong = noticeable(graph);
   const values = new Map<string, Tensor>();
+  const names = new Map<string, string>();
   const done: Change[] = [];
   const left: Left[] = [];
   for (const op of graph.operations) {
@@ -40,17 +41,16 @@ export const foldConstants: Pass = (graph, options = {}) => {
       draft.nodes.set(op.name, constNode(op.name, found[0]!, device));
       if (options.origins) options.origins.record(op.name, options.origins.ofValue(op.outputs[0]!));
     } else {
-      const names = new Map<string, string>();
       for (const [i, x] of op.outputs.entries()) {
         const name = freshName(draft, `${op.name}_${i}`);
         draft.nodes.set(name, constNode(name, found[i]!, op.device));
         if (options.origins) options.origins.record(name, options.origins.ofValue(x));
         names.set(i === 0 ? op.name : x.name, name);
       }
-      rewire(draft, names);
     }
     done.push({ at: op.name, what: `${op.type} computed` });
   }
+  rewire(draft, names);
   if (done.length > 0) dropUnneeded(draft, before, outputs);
   return { graph: done.length > 0 ? graphOf(draft) : graph, report: { pass: "fold-constants", done, left } };
 };

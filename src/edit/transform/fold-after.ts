@@ -129,8 +129,7 @@ export function refusal({ linear, ops, steps, shared }: Chain, clone: boolean): 
   const fused = steps.find((s) => s.fused && usesStatistics(s.op));
   if (fused !== undefined)
     return `others take the statistics that ${fused.op.name} gives (its outputs after the first)`;
-  const inner = ops.slice(0, -1);
-  const awaited = inner.find((op) => [...op.consumers].some((c) => c.controlInputs.includes(op)));
+  const awaited = ops.slice(0, -1).find(isAwaited);
   if (awaited !== undefined && ops.some((op) => op.controlInputs.length > 0))
     return `control edges lead into the chain, and from ${awaited.name} out of it`;
   if (shared === null || clone) return null;
@@ -139,6 +138,8 @@ export function refusal({ linear, ops, steps, shared }: Chain, clone: boolean): 
   const who = others.length === 0 ? "the caller" : others.slice(0, 3).join(", ");
   return `${who} ${others.length > 1 ? "take" : "takes"} the result of ${shared.type} '${shared.name}', too, which folding would change; with cloning on, ${linear.op.name} is computed twice`;
 }
+
+const isAwaited = (op: Operation): boolean => [...op.consumers].some((c) => c.controlInputs.includes(op));
 
 const usesStatistics = (op: Operation): boolean =>
   isFusedNorm(op) && [...op.consumers].some((c) => c.inputs.some((y) => y.op === op && y.index > 0));
@@ -171,7 +172,9 @@ export function foldAfter(draft: Draft, chain: Chain, origins: Origins | undefin
       attr: biasAttrs(value, String(op.attrs.data_format ?? "NHWC")),
     }),
   );
-  if (shared === null) rewire(draft, new Map(), new Map(ops.slice(0, -1).map((x) => [x.name, end.name])));
+  const awaited = ops.slice(0, -1).filter(isAwaited);
+  if (shared === null && awaited.length > 0)
+    rewire(draft, new Map(), new Map(awaited.map((x) => [x.name, end.name])));
   if (origins !== undefined) {
     const recipe = affineRecipe(steps, channels.count, origins);
     origins.record(weights, scaleRecipe(linear, outAxes, recipe.scale, origins));

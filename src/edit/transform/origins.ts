@@ -25,8 +25,8 @@ export class Origins {
   readonly variables = new Map<string, VariablePlace>();
   private readonly placeOf: PlaceOf;
   private made = new Map<string, Output>();
-  /** placeholders of the recipe, and what is computed from them */
-  private readonly varies = new Set<Operation>();
+  /** ops of the recipe that no variable has part in */
+  private readonly fixed = new Set<Operation>();
 
   constructor(registry: Registry, placeOf: PlaceOf) {
     this.recipe = new Graph(registry);
@@ -43,7 +43,6 @@ export class Origins {
     const attrs = { dtype: value.dtype, shape: { dims: value.shape } };
     const leaf = this.recipe.add("Placeholder", [], { name: constant.name, attrs });
     this.variables.set(leaf.op.name, place);
-    this.varies.add(leaf.op);
     return this.record(constant.name, leaf);
   }
 
@@ -60,7 +59,6 @@ export class Origins {
 
   /** Says how the Const of this name is made. */
   record(name: string, recipe: Output): Output {
-    if (recipe.op.inputs.some((x) => this.varies.has(x.op))) this.varies.add(recipe.op);
     this.made.set(name, recipe);
     return recipe;
   }
@@ -70,8 +68,18 @@ export class Origins {
     return this.dependsOnVariable(this.of(constant));
   }
 
-  dependsOnVariable(recipe: Output): boolean {
-    return this.varies.has(recipe.op) || recipe.op.inputs.some((x) => this.dependsOnVariable(x));
+  /** Whether it is computed from a placeholder of a variable. */
+  private dependsOnVariable({ op: start }: Output): boolean {
+    const seen = new Set<Operation>();
+    const stack = [start];
+    for (let op = stack.pop(); op !== undefined; op = stack.pop()) {
+      if (this.variables.has(op.name)) return true;
+      if (seen.has(op) || this.fixed.has(op)) continue;
+      seen.add(op);
+      for (const x of op.inputs) stack.push(x.op);
+    }
+    for (const op of seen) this.fixed.add(op);
+    return false;
   }
 
   /** Constants got other names. */

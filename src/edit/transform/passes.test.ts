@@ -229,6 +229,53 @@ test("strip-default-attrs: what an older TensorFlow does not know goes", () => {
   expect(Object.keys(node.attr).sort()).toEqual(["T", "U", "epsilon"]);
 });
 
+test("add-default-attrs gives back what strip-default-attrs took", () => {
+  const stripped = apply(open("is_training.pb"), "strip-default-attrs").graph;
+  const norm = (graph: Graph) => toGraphDef(graph).node.find((n) => n.op === "FusedBatchNormV3")!;
+  const { graph } = apply(stripped, "add-default-attrs");
+  expect(Object.keys(norm(graph).attr).sort()).toEqual([
+    "T",
+    "U",
+    "data_format",
+    "epsilon",
+    "exponential_avg_factor",
+    "is_training",
+  ]);
+});
+
+test("sort-by-execution-order puts nodes behind their inputs", () => {
+  const def = toGraphDef(small());
+  const graph = fromGraphDef({ ...def, node: [...def.node].reverse() }, { registry: CORE_OPS });
+  const sorted = toGraphDef(apply(graph, "sort-by-execution-order").graph).node;
+  const place = new Map(sorted.map((n, i) => [n.name, i]));
+  for (const [i, n] of sorted.entries())
+    for (const x of n.input) expect(place.get(x.replace("^", ""))).toBeLessThan(i);
+});
+
+test("8,000 nodes in a chain pass through every pass", () => {
+  const g = new Graph(CORE_OPS);
+  let x = g.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [1, 4, 4, 2] } } });
+  const w = g.constant(
+    { dtype: "float32", shape: [1, 1, 2, 2], data: Float32Array.of(1, 2, 3, 4) },
+    { name: "w" },
+  );
+  const s = g.constant([2, 3], { name: "s" });
+  for (let i = 0; i < 4000; i++) {
+    x = g.add("Identity", [g.add("StopGradient", [x], { name: `stop${i}` })], { name: `same${i}` });
+    if (i % 40 === 0)
+      x = g.add(
+        "Mul",
+        [g.add("Conv2D", [x, w], { name: `c${i}`, attrs: { strides: [1, 1, 1, 1], padding: "SAME" } }), s],
+        { name: `m${i}` },
+      );
+  }
+  g.add("Identity", [x], { name: "out" });
+  const origins = new Origins(CORE_OPS, (c) => ({ key: c.name, slice: "", name: c.name }));
+  const folded = foldBatchNorm(apply(g, "remove-identity", { origins }).graph, { outputs: ["out"], origins });
+  expect(folded.report.done.length).toBe(100);
+  for (const [name, { run }] of PASSES) if (name !== "rename") run(g, { outputs: ["out"], origins });
+});
+
 test("clear-devices forgets devices and colocations", () => {
   const g = small();
   g.operation("y").device = "/device:GPU:0";

@@ -1,6 +1,13 @@
 /** @file The table of passes, by name. Start at `PASSES`; to run several with proofs, at pipeline.ts. */
 
-import { clearDevices, rename, roundWeights, stripDefaultAttrs } from "./attributes.ts";
+import {
+  addDefaultAttrs,
+  clearDevices,
+  rename,
+  roundWeights,
+  sortNodes,
+  stripDefaultAttrs,
+} from "./attributes.ts";
 import { placeholdersToConstants, solveConditionals } from "./conditionals.ts";
 import { foldConstants } from "./constants.ts";
 import { mergeDuplicates } from "./duplicates.ts";
@@ -51,6 +58,8 @@ const TABLE: Readonly<Record<string, PassEntry>> = {
     summary: "attributes with their default value go, for older runtimes",
     run: stripDefaultAttrs,
   },
+  "add-default-attrs": { summary: "attributes that a node lacks get their default", run: addDefaultAttrs },
+  "sort-by-execution-order": { summary: "nodes stand behind their inputs", run: sortNodes },
   "clear-devices": { summary: "devices and colocations are forgotten", run: clearDevices },
   "fold-batch-norm": {
     summary: "batch normalization goes into the weights before or behind it",

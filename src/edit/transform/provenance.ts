@@ -171,14 +171,17 @@ export function readProvenance(text: string, at = "provenance"): Provenance {
   } catch (cause) {
     throw new VarscopeError("DATA_LOSS", "no JSON", { at, cause });
   }
-  const isObject = (x: unknown): boolean => typeof x === "object" && x !== null;
-  if (
-    !isObject(record) ||
-    !isObject(record!.variables) ||
-    !isObject(record!.constants) ||
-    typeof record!.recipe !== "string"
-  )
-    throw new VarscopeError("DATA_LOSS", "no record of a transformation", { at });
+  const isRecord = (x: unknown, fields: readonly string[]): boolean =>
+    typeof x === "object" &&
+    x !== null &&
+    Object.values(x).every((item) =>
+      fields.every((f) => typeof (item as Record<string, unknown> | null)?.[f] === "string"),
+    );
+  const sound =
+    isRecord(record?.variables, ["key", "slice", "name"]) &&
+    isRecord(record?.constants, ["recipe"]) &&
+    typeof record?.recipe === "string";
+  if (!sound) throw new VarscopeError("DATA_LOSS", "no record of a transformation", { at });
   if (record!.version !== 1)
     throw new VarscopeError("UNIMPLEMENTED", `version ${record!.version}, only 1 is known`, { at });
   return record as Provenance;
@@ -190,4 +193,10 @@ function toBase64(bytes: Uint8Array): string {
   return btoa(text);
 }
 
-const fromBase64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+function fromBase64(text: string): Uint8Array {
+  try {
+    return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  } catch (cause) {
+    throw new VarscopeError("DATA_LOSS", "the recipe is no base64", { at: "recipe", cause });
+  }
+}
