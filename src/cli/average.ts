@@ -59,7 +59,7 @@ export async function averageCommand(
     ];
     if (statistics.length > 0)
       lines.push(
-        `${formatCount(statistics.length)} moving means and variances are averages, too: estimate them anew with a pass over training data before evaluating`,
+        `${formatCount(statistics.length)} moving means and variances are averages, too: estimate them anew over training data before evaluating (varscope recalibrate)`,
       );
     stdout.write(`${lines.join("\n")}\n`);
   } finally {

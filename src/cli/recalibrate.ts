@@ -52,9 +52,9 @@ export async function recalibrateCommand(
     const writing = { format, ...(force && { force }) };
     if (output !== undefined) await needFree(output, writing);
     const batches = await readBatches(graph, flags);
-    const progress = lineOn(streams.stderr, batches.length);
+    const progress = lineOn(streams.stderr, batches.count);
     const plan = await planRecalibration(graph, values, {
-      data: batches,
+      data: batches.start,
       ...(layers && { layers }),
       ...(passes && { passes }),
       ...(convention && { convention }),
@@ -100,8 +100,14 @@ function print(plan: Recalibration, written: Written, { json }: RecalibrateFlags
   stdout.write(`${lines.join("\n")}\n`);
 }
 
-/** Feeds by name: what has as many rows as the data is cut into batches, what has a fixed shape goes into each. */
-async function readBatches(graph: Model, flags: RecalibrateFlags): Promise<Record<string, Tensor>[]> {
+interface Batches {
+  readonly count: number;
+  /** goes through them, by names of feeds */
+  start(): Generator<Record<string, Tensor>>;
+}
+
+/** What has an open first axis is cut into batches, what has a fixed shape goes into each. */
+async function readBatches(graph: Model, flags: RecalibrateFlags): Promise<Batches> {
   const file = await graph.graph();
   if (file === null || (flags.feed ?? []).length === 0) {
     throw new VarscopeError(
@@ -127,14 +133,15 @@ async function readBatches(graph: Model, flags: RecalibrateFlags): Promise<Recor
     });
   }
   const step = flags.batch ?? BATCH;
-  return Array.from({ length: Math.ceil(rows / step) }, (_, i) =>
-    Object.fromEntries(
-      [...feeds].map(([x, t]) => [
-        x.name,
-        isData(x, t) ? rowsOf(t, i * step, Math.min((i + 1) * step, rows)) : t,
-      ]),
-    ),
-  );
+  const part = (x: Output, t: Tensor, at: number): Tensor =>
+    isData(x, t) ? rowsOf(t, at, Math.min(at + step, rows)) : t;
+  return {
+    count: Math.ceil(rows / step),
+    *start() {
+      for (let at = 0; at < rows; at += step)
+        yield Object.fromEntries([...feeds].map(([x, t]) => [x.name, part(x, t, at)]));
+    },
+  };
 }
 
 function rowsOf(t: Tensor, from: number, to: number): Tensor {

@@ -214,22 +214,24 @@ function throughSwitch(x: Output): { readonly value: Output; readonly predicate:
   return { value: x, predicate: null };
 }
 
+/** Ops that hand a batch's statistic on to the op that averages it; of parts of a batch, their mean. */
+const HANDS_ON: ReadonlySet<string> = new Set(["Cast", "Identity", "Mean", "Merge", "Squeeze", "Switch"]);
+
 /** The variable that an update op moves towards `value`: variable -= (variable - value) · rate. */
 function updatedFrom(value: Output): Operation | null {
   let ring = [value];
-  for (let hops = 0; hops < 6; hops++) {
+  const seen = new Set(ring);
+  for (let hops = 0; hops < 6 && ring.length > 0; hops++) {
     const next: Output[] = [];
     for (const x of ring) {
       for (const op of x.op.consumers) {
         if (!op.inputs.includes(x)) continue;
-        if (op.type === "Sub" && op.inputs[1] === x) {
-          const moved = variableOf(op.inputs[0]!);
-          if (moved?.def?.variable !== undefined) return moved;
-        }
-        if (["Cast", "Identity", "Mean", "Merge", "Squeeze"].includes(op.type)) next.push(op.output(0));
-        if (op.type === "Switch") next.push(...op.outputs);
+        const moved = op.type === "Sub" && op.inputs[1] === x ? variableOf(op.inputs[0]!) : null;
+        if (moved?.def?.variable !== undefined) return moved;
+        if (HANDS_ON.has(op.type)) next.push(...op.outputs.filter((y) => !seen.has(y)));
       }
     }
+    for (const y of next) seen.add(y);
     ring = next;
   }
   return null;

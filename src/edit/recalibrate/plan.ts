@@ -96,10 +96,10 @@ function restoredKeys(graph: Graph): Map<string, string> {
   return keys;
 }
 
-/** What an Identity stands for. */
+/** What Identities stand for; a long chain of them is none that TensorFlow makes. */
 function behind(x: Output): Output {
   let y = x;
-  while (y.op.type === "Identity") y = y.op.inputs[0]!;
+  for (let hops = 0; hops < 16 && y.op.type === "Identity"; hops++) y = y.op.inputs[0]!;
   return y;
 }
 
