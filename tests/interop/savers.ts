@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { startServers } from "../../examples/cluster/servers.ts";
 import { type Tensor, toNumbers } from "../../src/base/index.ts";
 import { latestCheckpoint } from "../../src/formats/checkpoint/index.ts";
 import { writeGraphDef } from "../../src/formats/graph-def/index.ts";
@@ -206,6 +207,26 @@ export function saverSuite(tf: TensorFlow | null, folder: string): void {
       expect(await next.save(session)).toBe(join(place, "ckpt-4"));
       expect(await latestCheckpoint(place)).toBe(join(place, "ckpt-4"));
       await session.close();
+    });
+
+    test("objects are saved and restored over a remote session, without a disk that the server shares", async () => {
+      const servers = (await startServers({ local: 1 }))!;
+      try {
+        const { g, loss, train, checkpoint } = training();
+        const init = globalVariablesInitializer(g);
+        g.finalize();
+        const remote = new Session(g, { target: servers.target("local", 0) });
+        await remote.run([], { targets: [init] });
+        const losses = await steps(remote, loss, train, 3);
+        const path = await checkpoint.save(remote, join(await at("remote"), "c"));
+        const after = await steps(remote, loss, train, 2);
+        (await checkpoint.restore(remote, path)).assertConsumed();
+        expect(await steps(remote, loss, train, 2)).toEqual(after);
+        expect(losses[2]).toBeGreaterThan(after[0]!);
+        await remote.close();
+      } finally {
+        await servers.close();
+      }
     });
 
     test("checkpoints by name go into objects, both ways", async () => {
