@@ -115,9 +115,16 @@ const boxOf = (spec: string) => {
   return boxOfSlice(fullShape, slice);
 };
 
+const WAYS_OUT =
+  "restore what matches with { partial: true }, the rest from other keys with an assignmentMap";
+
 const explained = (e: VarscopeError, why: string, report: RestoreReport): VarscopeError =>
   new VarscopeError(
     e.code,
     `Restoring from checkpoint failed. This is most likely due to ${why} from the checkpoint. Please ensure that you have not altered the graph expected based on the checkpoint. Original error:\n\n${e.what}`,
-    { cause: e, ...(e.at === undefined ? {} : { at: e.at }), hint: formatRestoreReport(report) },
+    {
+      cause: e,
+      ...(e.at === undefined ? {} : { at: e.at }),
+      hint: `${WAYS_OUT}:\n${formatRestoreReport(report)}`,
+    },
   );
