@@ -176,7 +176,7 @@ export function runsOnCluster(servers: () => Servers): void {
     const doubled = multiply(a!, 2);
     const product = multiply(doubled, b!);
     await using there = new Session(g, { target: target() });
-    const parts = await there.remote!.partialRun([doubled, product], [a!, b!]);
+    const parts = await there.remote!.partialRun([doubled, product], [a!, "b:0"]);
     const first = toNumbers(await parts.run(doubled, new Map([[a!, 3]])))[0]!;
     expect(toNumbers(await parts.run(product, new Map([[b!, first + 1]])))).toEqual([42]);
   });

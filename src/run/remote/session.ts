@@ -99,25 +99,31 @@ export class RemoteSession {
     return resolved.rebuild(await this.step(resolved.outputs, ops, feeds, options));
   }
 
-  /** A step in parts. @param feeds - all that will be fed; @param fetches - all that will be fetched or run */
-  async partialRun(fetches: Fetchable, feeds: readonly Output[]): Promise<PartialRun> {
+  /**
+   * A step in parts.
+   *
+   * @param fetches - all that will be fetched or run
+   * @param feeds - all that will be fed: outputs or their names
+   */
+  async partialRun(fetches: Fetchable, feeds: readonly (Output | string)[]): Promise<PartialRun> {
     const all = resolveFetches(this.graph, fetches);
+    const fed = resolveFetches(this.graph, feeds);
     const { sessionHandle } = await this.current();
     const { partialRunHandle } = await this.master.call(
       PartialRunSetupRequestSchema,
       PartialRunSetupResponseSchema,
       {
         sessionHandle,
-        feed: names(feeds),
+        feed: names(fed.outputs),
         fetch: names(all.outputs),
         target: names(all.ops),
         requestId: requestId(),
       },
     );
     return {
-      run: async (part, fed = {}) => {
+      run: async (part, given = {}) => {
         const { outputs, ops, rebuild } = resolveFetches(this.graph, part);
-        const values = await this.step(outputs, ops, resolveFeeds(this.graph, fed), {}, partialRunHandle);
+        const values = await this.step(outputs, ops, resolveFeeds(this.graph, given), {}, partialRunHandle);
         return rebuild(values) as never;
       },
     };
