@@ -142,8 +142,8 @@ function* epsilonCost(p: Patient): Generator<Found> {
 }
 
 /** Levels of int8 on one side of 0, and the fewest that keep two bits of a channel. */
-const INT8_LEVELS = 127;
-const FEWEST_LEVELS = 4;
+export const INT8_LEVELS = 127;
+export const FEWEST_LEVELS = 4;
 
 /** Ranges of channels after folding: the normalization's scale, times the filter where it is in the same layer. */
 function* ranges(p: Patient): Generator<Found> {

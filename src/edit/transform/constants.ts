@@ -27,8 +27,7 @@ export const foldConstants: Pass = (graph, options = {}) => {
       values.set(`${op.name}:0`, op.attrs.value as unknown as Tensor);
       continue;
     }
-    if (strong.has(op) || op.def === undefined || op.outputs.length === 0 || op.type === "Placeholder")
-      continue;
+    if (strong.has(op) || op.def === undefined || !hasValues(op) || op.type === "Placeholder") continue;
     const found = compute(op, values);
     if (found === null) continue;
     if (typeof found === "string") {
@@ -54,6 +53,10 @@ export const foldConstants: Pass = (graph, options = {}) => {
   if (done.length > 0) dropUnneeded(draft, before, outputs);
   return { graph: done.length > 0 ? graphOf(draft) : graph, report: { pass: "fold-constants", done, left } };
 };
+
+/** Whether its results can stand in a Const: lists of tensors and handles cannot. */
+const hasValues = (op: Operation): boolean =>
+  op.outputs.length > 0 && op.outputs.every((x) => DTYPES[x.dtype].kind !== "other");
 
 /** Values of the outputs; null where they are not constant, a reason where they could be computed and are not. */
 function compute(op: Operation, values: ReadonlyMap<string, Tensor>): readonly Tensor[] | string | null {

@@ -3,6 +3,7 @@
  * much wider. Start at `rangeReport`.
  */
 
+import { FEWEST_LEVELS, INT8_LEVELS } from "../doctor/channel-rules.ts";
 import type { Folded } from "./fold-after.ts";
 import { channelRanges } from "./linear.ts";
 
@@ -25,14 +26,9 @@ export interface RangeReport {
   readonly after: Ranges;
   /** steps of int8 that the narrowest channel has, where the tensor has one scale; 127 of the widest */
   readonly levels: number;
-  /** fewer than `HAZARD_LEVELS`: quantize this layer per channel, or equalise it first */
+  /** fewer than 4, as the doctor counts: quantize this layer per channel, or equalise it first */
   readonly hazard: boolean;
 }
-
-/** Largest step of int8, symmetric. @see TensorFlow Lite's 8-bit quantization specification */
-const INT8_MAX = 127;
-/** With fewer steps a channel keeps less than 3 bits of its weights. */
-export const HAZARD_LEVELS = 8;
 
 /** Ranges of a folded layer. */
 export function rangeReport({ layer, before, after, axes, scale }: Folded): RangeReport {
@@ -40,14 +36,14 @@ export function rangeReport({ layer, before, after, axes, scale }: Folded): Rang
   const [first, second] = [old, scale === null ? channelRanges(after, axes) : scaled(old, scale)].map(
     rangesOf,
   );
-  const levels = second!.widest === 0 ? INT8_MAX : (INT8_MAX * second!.narrowest) / second!.widest;
+  const levels = second!.widest === 0 ? INT8_LEVELS : (INT8_LEVELS * second!.narrowest) / second!.widest;
   return {
     layer,
     channels: first!.min.length,
     before: first!,
     after: second!,
     levels: Math.round(levels * 10) / 10,
-    hazard: levels < HAZARD_LEVELS,
+    hazard: levels < FEWEST_LEVELS,
   };
 }
 

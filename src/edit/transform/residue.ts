@@ -35,7 +35,8 @@ const CONTROL_FLOW =
   /^(Ref)?(Switch|Merge|Enter|Exit|NextIteration)$|^LoopCond$|^ControlTrigger$|^(Stateless)?(If|Case|While)$/;
 
 /** Whether an op belongs to conditionals or loops: what waits for it may not run at all. */
-export const isControlFlow = (op: Operation): boolean => CONTROL_FLOW.test(op.type);
+export const isControlFlow = (op: Operation): boolean =>
+  op.def?.control !== undefined || CONTROL_FLOW.test(op.type);
 
 /** Ops whose running can be noticed, other than by their result: effects, variables, conditionals, what is unknown, and all behind them. */
 export function noticeable(graph: Graph): Set<Operation> {
