@@ -46,7 +46,7 @@ export async function explainRestore(
 }
 
 /** What a saveable object wants of a checkpoint. */
-export const wantedOf = ({ op, specs }: SaveableObject, reshapes: boolean): Wanted[] =>
+const wantedOf = ({ op, specs }: SaveableObject, reshapes: boolean): Wanted[] =>
   specs.map(({ name: key, dtype, shape, slice }) => ({
     name: slice === "" && op !== undefined ? op.name : key,
     key,
