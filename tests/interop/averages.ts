@@ -1,6 +1,6 @@
 /** @file Moving averages and recalibrated statistics: the same numbers on both sides, and checkpoints that either side evaluates. */
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   add,
@@ -27,6 +27,7 @@ import {
 import { recalibrate } from "varscope/edit";
 import { ExponentialMovingAverage, momentumOptimizer, saver, withAverages } from "varscope/train";
 import { describe, expect, test } from "vitest";
+import { runCli } from "../../src/cli/program.ts";
 import { normSites } from "../../src/edit/recalibrate/norm-sites.ts";
 import { bits, distance, open } from "./measures.ts";
 import * as nets from "./nets.ts";
@@ -180,6 +181,36 @@ export function averageSuite(tf: TensorFlow | null, folder: string): void {
         expect(mean).toBeCloseTo(want, 5);
         expect(toNumbers(first.variance)[c]).toBeCloseTo(spread, 5);
       }
+    });
+
+    test("Keras and TensorFlow compute with recalibrated files what Keras computes with its own statistics", async () => {
+      const golden = (name: string): string =>
+        new URL(`../goldens/recalibrate/${name}`, import.meta.url).pathname;
+      const out = join(folder, "recalibrated-files");
+      await mkdir(out, { recursive: true });
+      const files = { keras: join(out, "model.keras"), saved: join(out, "exported") };
+      const common = [
+        "recalibrate",
+        golden("exported"),
+        "--feed",
+        `x=@${golden("x.npy")}`,
+        "--signature",
+        "serve",
+      ];
+      const silent = { write: () => undefined };
+      const run = (...more: string[]) =>
+        runCli([...common, "--passes", "per-layer", ...more], { stdout: silent, stderr: process.stderr });
+      expect(await run("--checkpoint", golden("model.keras"), "-o", files.keras)).toBe(0);
+      expect(await run("-o", files.saved)).toBe(0);
+      const want: number[][] = JSON.parse(await readFile(golden("expected.json"), "utf8")).keras.out;
+      const found = await tf!.ask<number[][][]>("recalibrated_outputs", {
+        keras_path: files.keras,
+        saved_path: files.saved,
+        x: golden("x.npy"),
+      });
+      for (const outputs of found)
+        for (const [i, row] of outputs.entries())
+          for (const [c, v] of row.entries()) expect(v).toBeCloseTo(want[i]![c]!, 4);
     });
   });
 }

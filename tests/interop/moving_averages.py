@@ -1,4 +1,8 @@
 """Moving averages: what worker.py does with them."""
+import json
+import subprocess
+import sys
+
 import numpy as np
 import tensorflow as tf2
 
@@ -54,4 +58,22 @@ def trained(prefix, steps, resource):
         return encoded({v.op.name: s.run(v) for v in tf.global_variables()})
 
 
-COMMANDS = [ema_restore, ema_train]
+def recalibrated_outputs(keras_path, saved_path, x):
+    """What Keras and TensorFlow compute with files whose statistics were written elsewhere; in a process with eager execution."""
+    code = (
+        "import sys, json, numpy as np, keras, tensorflow as tf\n"
+        "keras_path, saved_path, x = json.load(sys.stdin)\n"
+        "x = np.load(x)\n"
+        "one = keras.saving.load_model(keras_path)(x, training=False).numpy().tolist()\n"
+        "saved = tf.saved_model.load(saved_path)\n"
+        "two = np.asarray(saved.serve(x)).tolist()\n"
+        "print(json.dumps([one, two]))\n"
+    )
+    given = json.dumps([keras_path, saved_path, x])
+    done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+COMMANDS = [ema_restore, ema_train, recalibrated_outputs]

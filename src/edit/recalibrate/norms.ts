@@ -69,7 +69,7 @@ export function normsOf(
       left.set(site.layer, { layer: site.layer, why: `needs ${lacks}, which is not fed` });
     else groups.set(site.mean, [...(groups.get(site.mean) ?? []), site]);
   }
-  const norms = [...groups.values()].map((sites) => normOf(sites, choice));
+  const norms = inOrder([...groups.values()].map((sites) => normOf(sites, choice)));
   for (const { layer } of norms) left.delete(layer);
   if (norms.length > 0) return { norms, left: [...left.values()] };
   throw new VarscopeError("NOT_FOUND", "no batch normalization with moving statistics can be computed", {
@@ -82,6 +82,13 @@ export function normsOf(
             .join("; ")
         : "'varscope inspect' lists a graph's ops; constants folded into convolutions cannot be recalibrated",
   });
+}
+
+/** Layers as data meet them: what comes after another needs more ops. */
+function inOrder(norms: readonly Norm[]): Norm[] {
+  const size = (norm: Norm): number => ancestors(norm.places.map((p) => p.site.x.op)).size;
+  const keyed = norms.map((norm) => [size(norm), norm] as const);
+  return keyed.sort(([a], [b]) => a - b).map(([, norm]) => norm);
 }
 
 function needLayers(all: readonly NormSite[], layers: readonly string[] | RegExp | undefined): void {
