@@ -38,6 +38,7 @@ import * as optional from "./optional.ts";
 import * as pad from "./pad.ts";
 import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
+import * as print from "./print.ts";
 import * as random from "./random.ts";
 import * as ranking from "./ranking.ts";
 import * as reduce from "./reduce.ts";
@@ -105,6 +106,7 @@ export const CORE_OPS = registry(
   pad,
   pool,
   poolVariants,
+  print,
   random,
   ranking,
   reduce,
