@@ -1,8 +1,8 @@
 /**
  * Memory comes back on close: 200 models of 3 MB are loaded, run, trained and closed in one process, which holds no more than before. The first
- * hundred are not counted: they grow the heaps of V8 and glibc to the size that such models need (from 121 MB to some 190).
+ * hundred are not counted: they grow the heaps of V8 and glibc to the size that such models need.
  *
- * Measured (Node 20, Linux, onnxruntime-node): 209.1 MB after 100 loads, 214.3 after 250, 214.3 after 400. A model that leaked would add 3 MB a load.
+ * Measured (Node 20, Linux, onnxruntime-node): 121 MB before, 192.0 after 100 loads, 205.4 after 300, 206.0 after 450. Models that leaked would add 3 MB each.
  */
 
 import { spawn } from "node:child_process";
@@ -14,8 +14,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 const WARM_UP = 100;
 const LOADS = 200;
-/** 0.1 MB a load: what the allocators' free lists vary by, and a thirtieth of a model. */
-const MOST_GROWTH_MB = 20;
+/** What the allocators' free lists vary by: some 0.1 MB a load, a twenty-fourth of a model. */
+const MOST_GROWTH_MB = 25;
 
 const REPOSITORY = join(import.meta.dirname, "../..");
 
