@@ -17,8 +17,8 @@ import { namedPlace } from "../transform/provenance.ts";
 import { type FreezeOptions, freezeGraph } from "./freeze.ts";
 import type { GraphFile } from "./open-graph.ts";
 import { reachable, sameVariables } from "./prove.ts";
-import { variableOps } from "./values.ts";
-import { checkedValue, openVariableSource, placesOf, type VariableSource } from "./variable-source.ts";
+import { checkedValue, variableOps } from "./values.ts";
+import { openVariableSource, placesOf, type VariableSource } from "./variable-source.ts";
 
 export interface FreezeFileOptions extends FreezeOptions, Omit<PassOptions, "outputs" | "origins"> {
   /** container of the variables' values: checkpoint, SavedModel or another; by default the checkpoint beside the graph */

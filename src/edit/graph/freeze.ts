@@ -63,7 +63,7 @@ export function freezeGraph(
   if (typeof outputs === "string") {
     throw new VarscopeError(
       "INVALID_ARGUMENT",
-      "dest_nodes must be an iterable of strings with the nodes that are needed to compute the outputs, got a string",
+      "dest_nodes must be an iterable of strings, but got type string.",
       { at: outputs, hint: `write ["${outputs}"]` },
     );
   }

@@ -77,11 +77,20 @@ async function readVariable(
     });
   }
   const value = await checkpoint.readSlice(key, slice, signal === undefined ? {} : { signal });
+  return checkedValue(op, value, key);
+}
+
+/**
+ * The value, checked against what the graph declares.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - another dtype or shape
+ */
+export function checkedValue(op: Operation, value: Tensor, at: string): Tensor {
   const want = op.def!.variable!(op.attrs as never);
   if (value.dtype === want.dtype && isCompatible(want.shape, value.shape)) return value;
   throw new VarscopeError(
     "INVALID_ARGUMENT",
     `the checkpoint has ${value.dtype} ${formatShape(value.shape)}, the graph wants ${want.dtype} ${formatShape(want.shape)}`,
-    { at: key, hint: "take the checkpoint that was saved from this graph" },
+    { at, hint: "take the checkpoint that was saved from this graph" },
   );
 }

@@ -4,7 +4,7 @@
  */
 
 import { diskFiles } from "#platform";
-import { formatShape, isCompatible, type Tensor, VarscopeError } from "../../base/index.ts";
+import { type Tensor, VarscopeError } from "../../base/index.ts";
 import {
   type Checkpoint,
   formatSliceSpec,
@@ -15,7 +15,7 @@ import {
 import { boxOfSlice } from "../../formats/checkpoint/slice.ts";
 import { nearestNames } from "../../formats/collection/index.ts";
 import { variablesPrefix } from "../../formats/saved-model/index.ts";
-import { constantValue, type Graph, type Operation } from "../../graph/index.ts";
+import { constantValue, type Graph, type Operation, type Output } from "../../graph/index.ts";
 import { expand } from "../../run/control/expand.ts";
 import { locate } from "../locate.ts";
 import { type Model, openModel } from "../open-model.ts";
@@ -100,13 +100,11 @@ function partSpec(name: string, checkpoint: Checkpoint): { key: string; slice: s
   const match = /^(.*)\/part_(\d+)$/.exec(name);
   const entry = match === null ? undefined : checkpoint.entries.get(match[1]!);
   if (entry === undefined || entry.slices.length === 0) return null;
-  const starts = (i: number): number[] => entry.slices[i]!.map((e) => e.start);
-  const order = entry.slices
-    .map((_, i) => i)
-    .sort(
-      (a, b) => starts(a).find((s, k) => s !== starts(b)[k])! - starts(b).find((s, k) => s !== starts(a)[k])!,
-    );
-  const slice = entry.slices[order[Number(match![2])] ?? -1];
+  const inOrder = [...entry.slices].sort((a, b) => {
+    const axis = a.findIndex((extent, i) => extent.start !== b[i]!.start);
+    return axis < 0 ? 0 : a[axis]!.start - b[axis]!.start;
+  });
+  const slice = inOrder[Number(match![2])];
   return slice === undefined
     ? null
     : { key: match![1]!, slice: formatSliceSpec({ fullShape: entry.shape, slice }) };
@@ -153,12 +151,16 @@ function textsOf(op: Operation, index: number): string[] | null {
   return (value.data as readonly Uint8Array[]).map((bytes) => new TextDecoder().decode(bytes));
 }
 
+/** More ops than this do not stand between a restored value and its assignment. */
+const MAX_HOPS = 8;
+
 /** Name of the variable that a restored value is assigned to. */
-function assignedFrom(x: Operation["outputs"][number]): string | null {
+function assignedFrom(x: Output, hops = MAX_HOPS): string | null {
   for (const op of x.op.consumers) {
     if (!op.inputs.includes(x)) continue;
     if (op.type === "Assign" || op.type === "AssignVariableOp") return variableName(op);
-    const next = op.type === "Identity" || op.type === "Reshape" ? assignedFrom(op.outputs[0]!) : null;
+    const handsOn = hops > 0 && (op.type === "Identity" || op.type === "Reshape");
+    const next = handsOn ? assignedFrom(op.outputs[0]!, hops - 1) : null;
     if (next !== null) return next;
   }
   return null;
@@ -168,19 +170,4 @@ function variableName(assign: Operation): string | null {
   let { op } = assign.inputs[0]!;
   while (op.def?.variable === undefined && op.inputs.length > 0) op = op.inputs[0]!.op;
   return op.def?.variable === undefined ? null : op.name;
-}
-
-/**
- * The value, checked against what the graph declares.
- *
- * @throws VarscopeError INVALID_ARGUMENT - another dtype or shape
- */
-export function checkedValue(op: Operation, value: Tensor, at: string): Tensor {
-  const want = op.def!.variable!(op.attrs as never);
-  if (value.dtype === want.dtype && isCompatible(want.shape, value.shape)) return value;
-  throw new VarscopeError(
-    "INVALID_ARGUMENT",
-    `the checkpoint has ${value.dtype} ${formatShape(value.shape)}, the graph wants ${want.dtype} ${formatShape(want.shape)}`,
-    { at, hint: "take the checkpoint that was saved from this graph" },
-  );
 }

@@ -4,7 +4,7 @@
  */
 
 import { writeAttr } from "../../formats/graph-def/index.ts";
-import type { Graph, Operation, Output } from "../../graph/index.ts";
+import type { Operation, Output } from "../../graph/index.ts";
 import { ancestors, variableOf } from "../doctor/graph-norms.ts";
 import { isFusedNorm } from "./affine.ts";
 import { changeNode, type Draft, draftOf, edge, freshName, graphOf, makeNode, typeAttr } from "./draft.ts";
@@ -33,6 +33,10 @@ interface Result {
   readonly words: string;
 }
 
+/** Ops that hand statistics on. */
+const HANDS_ON: ReadonlySet<string> = new Set(["Identity", "Squeeze", "Cast", "Reshape"]);
+const MAX_HOPS = 4;
+
 const LOST =
   "its moving statistics are not in this graph; run set-inference before freezing, on the graph that has them";
 
@@ -58,10 +62,10 @@ const connected = (x: Output): Output | null => {
 };
 
 /** The moving statistic that a batch's one is averaged into: update ops take (moving - batch) times a decay. */
-function movingOf(batch: Output): Output | null {
+function movingOf(batch: Output, hops = MAX_HOPS): Output | null {
   for (const op of [...batch.op.consumers].filter((c) => c.inputs.includes(batch))) {
-    if (op.type === "Identity" || op.type === "Squeeze" || op.type === "Cast" || op.type === "Reshape") {
-      const found = movingOf(op.outputs[0]!);
+    if (HANDS_ON.has(op.type) && hops > 0) {
+      const found = movingOf(op.outputs[0]!, hops - 1);
       if (found !== null) return found;
     }
     if (op.type !== "Sub") continue;
@@ -131,13 +135,10 @@ function setLoose(draft: Draft, op: Operation): Result | null {
   return { done: true, words: `statistics from ${edge(movingMean)} and ${edge(moving)}` };
 }
 
-const MAX_HOPS = 4;
-
 /** Whether an output is a mean of the batch: of squares (`of`), or of the values. */
 function isMoment(x: Output, of: string | null): boolean {
   let { op } = x;
-  for (let i = 0; i < MAX_HOPS && ["Squeeze", "Reshape", "Identity", "Cast"].includes(op.type); i++)
-    op = op.inputs[0]!.op;
+  for (let i = 0; i < MAX_HOPS && HANDS_ON.has(op.type); i++) op = op.inputs[0]!.op;
   return op.type === "Mean" && (op.inputs[0]!.op.type === "SquaredDifference") === (of !== null);
 }
 
@@ -145,9 +146,3 @@ function swap(draft: Draft, at: Operation, from: Output, to: string): void {
   const input = draft.nodes.get(at.name)!.input.map((x) => (x.replace(/:0$/, "") === edge(from) ? to : x));
   changeNode(draft, at.name, { input });
 }
-
-/** Whether some normalization that the outputs need takes its batch's statistics. */
-export const trains = (graph: Graph, outputs: readonly string[]): boolean =>
-  [...ancestors(outputs.map((name) => graph.operation(name)))].some(
-    (op) => isFusedNorm(op) && op.attrs.is_training === true,
-  );
