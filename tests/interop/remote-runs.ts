@@ -163,7 +163,7 @@ export function runsOnCluster(servers: () => Servers): void {
     expect((await waiting).code).toBe("CANCELLED");
     const start = performance.now();
     expect((await caught(there.run("take:0", { timeoutMs: 300 }))).code).toBe("DEADLINE_EXCEEDED");
-    expect(performance.now() - start).toBeLessThan(3000);
+    expect(performance.now() - start).toBeLessThan(10_000);
     const signal = AbortSignal.timeout(300);
     expect((await caught(there.run("take:0", { signal }))).code).toBe("DEADLINE_EXCEEDED");
     await there.run([], { targets: ["put"] });
