@@ -25,9 +25,10 @@ import {
 import { absent, attr, defineOp, type HandleSpec, type Spec, stopsGradients } from "../graph/index.ts";
 import { concatTensors, splitTensor } from "./kernels/join.ts";
 import { TensorArray } from "./kernels/tensor-array.ts";
+import { checkParts } from "./kernels/tensor-list.ts";
 import { blank } from "./kernels/variant.ts";
 import { agreed } from "./list-facts.ts";
-import * as array from "./tensor-array-grad.ts";
+import * as grads from "./tensor-array-grad.ts";
 
 const onHost = { lower: absent("what it works on is an object of the run, not a tensor") };
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
@@ -54,7 +55,7 @@ function needRank(x: Spec, rank: number): void {
     throw invalid(`Shape must be rank ${rank} but is rank ${x.shape.length}`);
 }
 
-const handle = (known: HandleSpec | null) => ({ shape: [2], handle: known });
+const handleOutput = (known: HandleSpec | null) => ({ shape: [2], handle: known });
 const elementOf = (x: Spec): Shape | null => x.handle?.shape ?? null;
 
 /** A new array, every time it runs. */
@@ -74,7 +75,7 @@ export const TensorArrayV3 = defineOp("TensorArrayV3", {
   infer: ({ size }, { dtype, element_shape: { dims }, identical_element_shapes }) => {
     needRank(size, 0);
     const known = dims !== null || identical_element_shapes;
-    return [handle(known ? { dtype, shape: dims } : null), { shape: [] }];
+    return [handleOutput(known ? { dtype, shape: dims } : null), { shape: [] }];
   },
   grad: stopsGradients,
   host: ({ size }, attrs, { op }) => {
@@ -106,7 +107,7 @@ export const TensorArrayWriteV3 = defineOp("TensorArrayWriteV3", {
     agreed(elementOf(array), value.shape);
     return [{ shape: [] }];
   },
-  grad: array.writeGrad,
+  grad: grads.writeGrad,
   host: ({ handle, index, value, flow_in }) => {
     writable(handle, value).write(toNumbers(index)[0]!, value);
     return [flow_in];
@@ -125,7 +126,7 @@ export const TensorArrayReadV3 = defineOp("TensorArrayReadV3", {
     needRank(flow_in, 0);
     return [{ shape: elementOf(array) }];
   },
-  grad: array.readGrad,
+  grad: grads.readGrad,
   host: ({ handle, index }, { dtype }) => [readable(handle, dtype).read(toNumbers(index)[0]!)],
 });
 
@@ -148,7 +149,7 @@ export const TensorArrayGatherV3 = defineOp("TensorArrayGatherV3", {
     const { shape: dims } = array.handle ?? { shape: element_shape.dims };
     return [{ shape: dims === null ? null : [indices.shape?.[0] ?? null, ...dims] }];
   },
-  grad: array.gatherGrad,
+  grad: grads.gatherGrad,
   host: ({ handle, indices }, { dtype, element_shape: { dims } }) => {
     const source = readable(handle, dtype);
     source.learnShape(dims);
@@ -195,7 +196,7 @@ export const TensorArrayScatterV3 = defineOp("TensorArrayScatterV3", {
     agreed(elementOf(array), value.shape?.slice(1) ?? null);
     return [{ shape: [] }];
   },
-  grad: array.scatterGrad,
+  grad: grads.scatterGrad,
   host: ({ handle, indices, value, flow_in }) => {
     const target = writable(handle, value);
     const at = toNumbers(indices);
@@ -219,10 +220,11 @@ export const TensorArrayConcatV3 = defineOp("TensorArrayConcatV3", {
     needRank(flow_in, 0);
     return [{ shape: null }, { shape: [null] }];
   },
-  grad: array.concatGrad,
+  grad: grads.concatGrad,
   host: ({ handle }, { dtype, element_shape_except0: { dims } }) => {
     const source = readable(handle, dtype);
     source.checkOpen();
+    checkParts(source.size);
     if (source.size === 0) {
       if (!isStatic(dims)) throw unknownSize("element_shape_except0", dims, "concatenating");
       return [blank(dtype, [0, ...dims]), tensor([], "int64", [0])];
@@ -262,7 +264,7 @@ export const TensorArraySplitV3 = defineOp("TensorArraySplitV3", {
     needRank(flow_in, 0);
     return [{ shape: [] }];
   },
-  grad: array.splitGrad,
+  grad: grads.splitGrad,
   host: ({ handle, value, lengths, flow_in }) => {
     const target = writable(handle, value);
     const sizes = toNumbers(lengths);
@@ -323,7 +325,7 @@ export const TensorArrayGradV3 = defineOp("TensorArrayGradV3", {
   outputs: { grad_handle: "resource", flow_out: "float32" },
   attrs: { source: attr.string() },
   stateful: true,
-  infer: ({ handle: array }) => [handle(array.handle), { shape: [] }],
+  infer: ({ handle: array }) => [handleOutput(array.handle), { shape: [] }],
   grad: stopsGradients,
   host: ({ handle, flow_in }, { source }) => [
     handleTensor("resource", arrayOf(handle).gradient(source)),
@@ -340,10 +342,10 @@ export const TensorArrayGradWithShape = defineOp("TensorArrayGradWithShape", {
   stateful: true,
   infer: ({ handle: array, shape_to_prepend }) => {
     const [known, more] = [array.handle, shape_to_prepend.shape?.[0] ?? null];
-    if (known === null) return [handle(null), { shape: [] }];
+    if (known === null) return [handleOutput(null), { shape: [] }];
     const shape =
       known.shape === null || more === null ? null : [...new Array<null>(more).fill(null), ...known.shape];
-    return [handle({ ...known, shape }), { shape: [] }];
+    return [handleOutput({ ...known, shape }), { shape: [] }];
   },
   grad: stopsGradients,
   host: ({ handle, flow_in, shape_to_prepend }, { source }) => [

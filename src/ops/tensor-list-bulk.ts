@@ -130,7 +130,7 @@ export const TensorListGather = defineOp("TensorListGather", {
   host: ({ input_handle, indices, element_shape }, { element_dtype }) => {
     const list = listOf(input_handle);
     checkDType(list, element_dtype);
-    return [stacked(list, shapeArgument(element_shape), toNumbers(indices), "gather")];
+    return [stacked(list, shapeArgument(element_shape), toNumbers(indices))];
   },
 });
 

@@ -18,8 +18,8 @@ const room = (dtype: DType, shape: readonly number[]): Tensor =>
     ? { dtype, shape, data: new Array(sizeOf(shape)) as TensorData }
     : zeros(dtype, shape);
 
-/** Copies `count` elements; strings one by one, numbers as a block. */
-function copyBlock(from: Tensor, at: number, to: Tensor, target: number, count: number): void {
+/** Copies `count` elements from place `at` to place `target`; strings and handles one by one, numbers as a block. */
+export function copyElements(from: Tensor, at: number, to: Tensor, target: number, count: number): void {
   const width = isComplex(from.dtype) ? 2 : 1;
   if (ArrayBuffer.isView(from.data)) {
     const block = (from.data as Numbers).subarray(at * width, (at + count) * width);
@@ -56,7 +56,7 @@ export function concatTensors(tensors: readonly Tensor[], axis: number): Tensor 
   let start = 0;
   for (const t of tensors) {
     const block = t.shape[axis]! * inner;
-    for (let o = 0; o < outer; o++) copyBlock(t, o * block, out, o * total * inner + start, block);
+    for (let o = 0; o < outer; o++) copyElements(t, o * block, out, o * total * inner + start, block);
     start += block;
   }
   return out;
@@ -74,7 +74,7 @@ export function splitTensor(t: Tensor, sizes: readonly number[], axis: number): 
       t.shape.map((d, i) => (i === axis ? size : d)),
     );
     const block = size * inner;
-    for (let o = 0; o < outer; o++) copyBlock(t, o * row + start, out, o * block, block);
+    for (let o = 0; o < outer; o++) copyElements(t, o * row + start, out, o * block, block);
     start += block;
     return out;
   });

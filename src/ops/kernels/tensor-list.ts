@@ -15,11 +15,12 @@ import {
   mergeShapes,
   reshaped,
   type Shape,
+  sizeOf,
   type Tensor,
   toNumbers,
   VarscopeError,
 } from "../../base/index.ts";
-import { concatTensors, splitTensor } from "./join.ts";
+import { concatTensors, copyElements, splitTensor } from "./join.ts";
 import { blank, describeVariant, type TensorList, type Variant } from "./variant.ts";
 import { emptyVector, vectorAt, vectorEntries, vectorOf, vectorResized, vectorWith } from "./vector.ts";
 
@@ -144,29 +145,19 @@ export const resized = (list: TensorList, length: number): TensorList => ({
 });
 
 /** All elements along a new first axis; `only` some of them, by index. */
-export function stacked(
-  list: TensorList,
-  asked: Shape | null,
-  only?: readonly number[],
-  verb = "stack",
-): Tensor {
+export function stacked(list: TensorList, asked: Shape | null, only?: readonly number[]): Tensor {
   const count = only?.length ?? list.items.length;
   const found = only === undefined ? [...vectorEntries(list.items)] : entriesAt(list, only);
   const shape = withShapes(
     merged(asked, list.shape),
     found.map(([, t]) => t),
   );
-  if (!isStatic(shape)) throw noShape(verb, count, shape);
-  const rows: Tensor[] = new Array(count);
-  for (const [i, t] of found) rows[i] = reshaped(t, [1, ...shape]);
+  if (!isStatic(shape)) throw noShape(only === undefined ? "stack" : "gather", count, shape);
   const out = blank(list.dtype, [count, ...shape]);
-  return found.length === 0 ? out : concatTensors(filledUp(rows, list.dtype, [1, ...shape]), 0);
+  const size = sizeOf(shape);
+  for (const [i, t] of found) copyElements(t, 0, out, i * size, size);
+  return out;
 }
-
-const filledUp = (rows: readonly Tensor[], dtype: DType, shape: readonly number[]): Tensor[] => {
-  const zero = blank(dtype, shape);
-  return Array.from(rows, (t) => t ?? zero);
-};
 
 function entriesAt(list: TensorList, indices: readonly number[]): [number, Tensor][] {
   return indices.flatMap((index, i): [number, Tensor][] => {
@@ -177,7 +168,7 @@ function entriesAt(list: TensorList, indices: readonly number[]): [number, Tenso
   });
 }
 
-function noShape(verb: string, count: number, shape: Shape | null): VarscopeError {
+function noShape(verb: "stack" | "gather", count: number, shape: Shape | null): VarscopeError {
   const text = formatShape(shape);
   if (verb === "gather")
     return invalid(
@@ -192,6 +183,15 @@ function noShape(verb: string, count: number, shape: Shape | null): VarscopeErro
   );
 }
 
+/** More elements are not joined: their lengths alone would fill the memory. */
+const MAX_PARTS = 1 << 26;
+
+/** @throws VarscopeError RESOURCE_EXHAUSTED - more elements to join than any program has */
+export function checkParts(count: number): void {
+  if (count > MAX_PARTS)
+    throw new VarscopeError("RESOURCE_EXHAUSTED", `${count} elements to concat, ${MAX_PARTS} are the most`);
+}
+
 /** All elements along their first axis, and the length of each. @param leading - lengths of those that were never set */
 export function concatenated(
   list: TensorList,
@@ -202,6 +202,7 @@ export function concatenated(
   if (shape?.length === 0)
     throw invalid("Concat requires elements to be at least vectors, found scalars instead.");
   const count = list.items.length;
+  checkParts(count);
   const { first, rest } = concatShape(list, shape, count);
   const lengths = Array.from({ length: count }, (_, i) => {
     const length = vectorAt(list.items, i)?.shape[0] ?? leading[i] ?? first;

@@ -49,13 +49,20 @@ export const EMPTY: Empty = { kind: "empty" };
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
 
+/** TensorFlow's name of what a variant holds. */
+const TYPE_NAMES = {
+  list: "tensorflow::TensorList",
+  optional: "tensorflow::data::Optional",
+  empty: "",
+} as const satisfies Record<Variant["kind"], string>;
+
 /** A variant in words, for messages. */
-export const describeVariant = (v: Variant): string => {
-  if (v.kind === "list") return "Variant<type: tensorflow::TensorList>";
-  if (v.kind === "empty") return "Variant<type: >";
+export function describeVariant(v: Variant): string {
+  const type = `type: ${TYPE_NAMES[v.kind]}`;
+  if (v.kind !== "optional") return `Variant<${type}>`;
   const what = v.values === null ? "None" : `<${v.values.map((t) => dtypeCppName(t.dtype))}>`;
-  return `Variant<type: tensorflow::data::Optional value: OptionalVariant<${what}>>`;
-};
+  return `Variant<${type} value: OptionalVariant<${what}>>`;
+}
 
 /** A scalar variant tensor. */
 export const variantTensor = (v: Variant): Tensor => handleTensor("variant", v);
@@ -108,7 +115,7 @@ function sumOf(a: Variant, b: Variant, add: Add): Variant {
   if (a.kind === "optional" && b.kind === "optional") return sumOfOptionals(a, b, sum);
   throw new VarscopeError(
     "INTERNAL",
-    `BinaryOpVariants: Variants a and b have different type ids. Type names: '${a.kind}' vs. '${b.kind}'`,
+    `BinaryOpVariants: Variants a and b have different type ids.  Type names: '${TYPE_NAMES[a.kind]}' vs. '${TYPE_NAMES[b.kind]}'`,
   );
 }
 
