@@ -239,13 +239,13 @@ function forceUpdates(
 }
 
 /** One FusedBatchNormV3; a matrix goes through it as images of one pixel. */
-function fusedNorm(given: Output, o: BatchNormOptions): Output {
-  const { graph: g } = given;
+function fusedNorm(input: Output, o: BatchNormOptions): Output {
+  const { graph: g } = input;
   const { dataFormat = "NHWC", isTraining = true, updatesCollections = GraphKeys.UPDATE_OPS } = o;
-  const isMatrix = given.shape!.length === 2;
-  const channels = channelsOf(given, isMatrix ? "NHWC" : dataFormat);
+  const isMatrix = input.shape!.length === 2;
+  const channels = channelsOf(input, isMatrix ? "NHWC" : dataFormat);
   const pixel = dataFormat === "NHWC" ? [-1, 1, 1, channels] : [-1, channels, 1, 1];
-  const x = isMatrix ? reshape(given, pixel) : given;
+  const x = isMatrix ? reshape(input, pixel) : input;
   const { offset, scale, moving } = parameters(x, channels, o, true);
   const norm = { gamma: scale, beta: offset };
   const form = { epsilon: o.epsilon ?? 1e-3, dataFormat };

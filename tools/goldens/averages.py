@@ -124,6 +124,32 @@ def ema_guarded(resource):
     tf.global_variables_initializer()
 
 
+@each(assign={"verb": "assign"}, assign_add={"verb": "assign_add"})
+def read_before_write(verb):
+    """An op after a write sees the new value of a reference variable, though the read that it takes came before."""
+    use(False)
+    v = tf.get_variable("v", initializer=[1.0, 2.0])
+    read = v.value()
+    with tf.control_dependencies([getattr(v, verb)([5.0, 7.0])]):
+        tf.multiply(read, 10.0, name="product")
+        tf.identity(read, name="same")
+    return run(2, [{}, {}], ["product:0", "same:0"])
+
+
+@each(**BOTH)
+def ema_partitioned(resource):
+    """Shadows of parts are parts of one shadow in checkpoints."""
+    use(resource)
+    x = holder("x", [2, 2])
+    with tf.variable_scope("vs", partitioner=tf.fixed_size_partitioner(2)):
+        parts = list(tf.get_variable("w", [2, 2], initializer=tf.ones_initializer()))
+    moves = [part.assign_sub(x[i : i + 1]) for i, part in enumerate(parts)]
+    with tf.control_dependencies(moves):
+        tf.group(EMA(0.75, name="E").apply(), name="train")
+    names_of(sorted(EMA(0.75, name="E").variables_to_restore()), "restore")
+    return run(2, FEEDS)
+
+
 @each(**BOTH)
 def debias(resource):
     """Zero debias in scopes, twice for one variable, with a decay that is a tensor."""

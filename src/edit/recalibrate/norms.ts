@@ -52,7 +52,7 @@ export function normsOf(
   const { layers } = choice;
   const all = normSites(graph);
   const isWanted = ({ layer }: NormSite): boolean =>
-    layers === undefined || (layers instanceof RegExp ? layers.test(layer) : layers.includes(layer));
+    layers === undefined || (layers instanceof RegExp ? layer.search(layers) >= 0 : layers.includes(layer));
   needLayers(all, layers);
   const left = new Map<string, LeftNorm>();
   const groups = new Map<Operation, NormSite[]>();

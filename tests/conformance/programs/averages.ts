@@ -1,14 +1,18 @@
 /** @file Programs of moving averages: twins of tools/goldens/averages.py. */
 
 import { type Graph, group, type Operation, type Output } from "../../../src/graph/index.ts";
+import { index } from "../../../src/ops/index.ts";
 import { saver } from "../../../src/train/index.ts";
 import {
   assignMovingAverage,
   ExponentialMovingAverage,
   type ExponentialMovingAverageOptions,
+  fixedSizePartitioner,
   getOrCreateGlobalStep,
   getVariable,
   globalVariablesInitializer,
+  onesInitializer,
+  type PartitionedVariable,
   type Variable,
   variable,
   variableScope,
@@ -144,6 +148,29 @@ function emaGuarded(g: Graph, resource: boolean): void {
   globalVariablesInitializer(g);
 }
 
+const readBeforeWrite =
+  (verb: "assign" | "add"): Program =>
+  (g) => {
+    use(g, false);
+    const v = getVariable(g, "v", { initializer: [1, 2] });
+    const read = v.value();
+    g.controlDependencies([writeVariable(v, verb, [5, 7]).op], () => {
+      g.add("Mul", [read, 10], { name: "product" });
+      g.add("Identity", [read], { name: "same" });
+    });
+  };
+
+function emaPartitioned(g: Graph, resource: boolean): void {
+  use(g, resource);
+  const x = holder(g, "x", [2, 2]);
+  const { parts } = variableScope(g, "vs", { partitioner: fixedSizePartitioner(2) }, () =>
+    getVariable<PartitionedVariable>(g, "w", { shape: [2, 2], initializer: onesInitializer() }),
+  );
+  const moves = parts.map((part, i) => writeVariable(part, "sub", index(x, [{ from: i, to: i + 1 }])).op);
+  g.controlDependencies(moves, () => group(g, [average(0.75, { name: "E" }).apply(g)], "train"));
+  namesOf(g, Object.keys(average(0.75, { name: "E" }).variablesToRestore(g)).sort(), "restore");
+}
+
 function debias(g: Graph, resource: boolean): void {
   use(g, resource);
   const y = meanOfRows(holder(g, "x", [2, 2]));
@@ -167,5 +194,8 @@ export const AVERAGE_PROGRAMS: Record<string, Program> = {
   ...both("ema_tensors", emaTensors),
   ema_settings: emaSettings,
   ...both("ema_guarded", emaGuarded),
+  read_before_write_assign: readBeforeWrite("assign"),
+  read_before_write_assign_add: readBeforeWrite("add"),
+  ...both("ema_partitioned", emaPartitioned),
   ...both("debias", debias),
 };
