@@ -60,7 +60,8 @@ export function transformSuite(tf: TensorFlow | null, folder: string): void {
     const { cases } = JSON.parse(await readFile(new URL("manifest.json", GOLDENS), "utf8")) as {
       readonly cases: Readonly<Record<string, Case>>;
     };
-    const whole = Object.keys(cases).filter((name) => name !== "update_ops_awaited");
+    // the one is broken, the other random
+    const whole = Object.keys(cases).filter((name) => !["update_ops_awaited", "dropout"].includes(name));
 
     test.each(whole)("TensorFlow computes the same with %s, folded", async (name) => {
       const { outputs, feeds, results } = cases[name]!;

@@ -271,6 +271,18 @@ def update_ops_awaited():
         out(y)
 
 
+@case
+def dropout():
+    """Three generations of dropout, each behind a product."""
+    x = tf.placeholder(tf.float32, [None, 5], name="x")
+    tf.set_random_seed(1)
+    y = tf.nn.dropout(x * 1.5, rate=0.4, name="first")
+    keep, uniform = tf.constant(0.75, name="keep"), tf.random_uniform([2, 5], name="uniform")
+    y = tf.multiply(y * (1 / 0.75), tf.cast(uniform >= 0.25, tf.float32), name="second")
+    z = tf.multiply(tf.divide(y, keep), tf.floor(keep + uniform), name="third")
+    tf.identity(z, name="out")
+
+
 def set_up(sess):
     """Statistics and weights other than the initial ones, which would hide mistakes."""
     sess.run(tf.global_variables_initializer())
@@ -328,6 +340,8 @@ def make(name, build, resource=False):
             (OUT / f"{name}.graph.pb").write_bytes(graph.as_graph_def().SerializeToString(deterministic=True))
             if name != "is_training":
                 entry["inference"] = encode(inference(values, feeds["x:0"]))
+        if name == "dropout":
+            entry["inference"] = encode(feeds["x:0"] * np.float32(1.5))
         entry["folded"] = their_folding(name, frozen, outputs)
         return entry
 

@@ -1,23 +1,39 @@
 /**
- * @file The pass that sets batch normalization to inference: `is_training` becomes false and the moving statistics take the place of the
- * batch's. Start at `setInference`. It changes what the graph computes, which is its purpose.
+ * @file The pass that sets a graph to inference: `is_training` becomes false, the moving statistics take the place of the batch's, dropout
+ * goes. It changes what the graph computes, which is its purpose. Start at `setInference`.
  */
 
 import { writeAttr } from "../../formats/graph-def/index.ts";
 import type { Operation, Output } from "../../graph/index.ts";
 import { ancestors, variableOf } from "../doctor/graph-norms.ts";
 import { isFusedNorm } from "./affine.ts";
-import { changeNode, type Draft, draftOf, edge, freshName, graphOf, makeNode, typeAttr } from "./draft.ts";
+import {
+  changeNode,
+  controlInputs,
+  type Draft,
+  draftOf,
+  edge,
+  freshName,
+  graphOf,
+  joinInputs,
+  makeNode,
+  typeAttr,
+} from "./draft.ts";
+import { droppedInput } from "./dropout.ts";
 import { type Change, type Left, outputsOf, type Pass } from "./pass.ts";
 
-/** Every normalization that the outputs need and that takes its batch's statistics takes the moving ones. */
+/** Every normalization that the outputs need and that takes its batch's statistics takes the moving ones; dropout hands its input on. */
 export const setInference: Pass = (graph, options = {}) => {
   const outputs = outputsOf(graph, options).map((name) => graph.operation(name));
   const draft = draftOf(graph);
   const done: Change[] = [];
   const left: Left[] = [];
   for (const op of ancestors(outputs)) {
-    const result = isFusedNorm(op) ? setFused(draft, op) : op.type === "Rsqrt" ? setLoose(draft, op) : null;
+    const result = isFusedNorm(op)
+      ? setFused(draft, op)
+      : op.type === "Rsqrt"
+        ? setLoose(draft, op)
+        : setDropout(draft, op);
     if (result === null) continue;
     if (result.done) done.push({ at: op.name, what: result.words });
     else left.push({ at: op.name, why: result.words });
@@ -36,6 +52,16 @@ interface Result {
 /** Ops that hand statistics on. */
 const HANDS_ON: ReadonlySet<string> = new Set(["Identity", "Squeeze", "Cast", "Reshape"]);
 const MAX_HOPS = 4;
+
+/** Dropout in inference is its input. */
+function setDropout(draft: Draft, op: Operation): Result | null {
+  const x = droppedInput(op);
+  if (x === null) return null;
+  const { T } = draft.nodes.get(op.name)!.attr;
+  const input = joinInputs([edge(x)], controlInputs(draft.nodes.get(op.name)!));
+  changeNode(draft, op.name, { op: "Identity", input, attr: T === undefined ? {} : { T } });
+  return { done: true, words: `dropout hands ${edge(x)} on` };
+}
 
 const LOST =
   "its moving statistics are not in this graph; run set-inference before freezing, on the graph that has them";

@@ -77,6 +77,13 @@ test.each(["layer_training", "layer_training_small_ops"])(
   },
 );
 
+test("set-inference takes dropout out, as TensorFlow builds it and has built it", async () => {
+  const { graph, report } = apply(open("dropout.pb"), "set-inference");
+  expect(report.done.map((d) => d.at).sort()).toEqual(["first/SelectV2", "second", "third"]);
+  expectNear(await run(graph, "dropout"), fromWire(cases.dropout!.inference!));
+  expect(apply(graph, "strip-unused").graph.operations.some((op) => op.type === "RandomUniform")).toBe(false);
+});
+
 test("set-inference says where the statistics are lost", () => {
   const { report } = apply(open("layer_training_small_ops.pb"), "set-inference");
   expect(report.left).toEqual([

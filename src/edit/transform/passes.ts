@@ -66,7 +66,7 @@ const TABLE: Readonly<Record<string, PassEntry>> = {
     run: foldBatchNorm,
   },
   "set-inference": {
-    summary: "batch normalization takes its moving statistics: is_training is false",
+    summary: "batch normalization takes its moving statistics, dropout hands on: is_training is false",
     run: setInference,
     changes: "purpose",
   },
