@@ -250,6 +250,7 @@ export {
   type TensorArrayOptions,
   type TensorArrayValue,
   type TopKOptions,
+  tablesInitializer,
   tan,
   tanh,
   tensorArray,

@@ -199,15 +199,19 @@ function placeNode(graph: Graph, op: Operation, refs: readonly Output[], device:
   colocate(op, [...graph.colocations, ...refs.map((x) => x.op)]);
 }
 
+/** What an op says of its place: `loc:@w`. In a file it may be anything. */
+export const colocationsOf = ({ attrs }: Operation): string[] => {
+  const classes: readonly unknown[] = Array.isArray(attrs._class) ? attrs._class : [];
+  return classes.filter((c): c is string => typeof c === "string" && c.startsWith("loc:@"));
+};
+
 /** Puts an op beside others: attr `_class`, and the device of the last that has one. */
 export function colocate(op: Operation, targets: readonly (Operation | null)[]): void {
   const classes = new Set<string>();
   for (const target of targets) {
     if (target === null) continue;
-    const inherited = (target.attrs._class as readonly string[] | undefined)?.filter((c) =>
-      c.startsWith("loc:@"),
-    );
-    for (const c of inherited?.length ? inherited : [`loc:@${target.name}`]) classes.add(c);
+    const inherited = colocationsOf(target);
+    for (const c of inherited.length > 0 ? inherited : [`loc:@${target.name}`]) classes.add(c);
     if (target.device !== "") op.device = target.device;
   }
   if (classes.size > 0) op.setAttr("_class", [...classes].sort());

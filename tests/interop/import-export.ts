@@ -18,6 +18,7 @@ import {
   square,
   subtract,
   type Tensor,
+  tablesInitializer,
   tensor,
   toNumbers,
   variableScope,
@@ -34,7 +35,6 @@ import {
   saveSavedModel,
 } from "varscope/train";
 import { describe, expect, test } from "vitest";
-import { tablesInitializer } from "../../src/ops/index.ts";
 import { fromWire, type TensorFlow, toWire, type WireTensor } from "./tensorflow.ts";
 
 interface Net {

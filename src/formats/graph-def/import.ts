@@ -8,7 +8,7 @@ import { equals } from "@bufbuild/protobuf";
 import { VarscopeError } from "../../base/index.ts";
 import { applyDevices } from "../../graph/device.ts";
 import { type Graph, type Input, Operation, Output } from "../../graph/index.ts";
-import { colocate } from "../../graph/node-builder.ts";
+import { colocate, colocationsOf } from "../../graph/node-builder.ts";
 import {
   AttrValueSchema,
   type GraphDef,
@@ -159,9 +159,9 @@ function joinVersions(graph: Graph, { versions }: GraphDef, wasEmpty: boolean): 
       };
 }
 
-const colocationsOf = (op: Operation): string[] =>
-  ((op.attrs._class ?? []) as readonly string[])
-    .filter((c) => c.startsWith("loc:@"))
+/** Names of the ops that an op stands beside. */
+const neighbours = (op: Operation): string[] =>
+  colocationsOf(op)
     .map((c) => c.slice("loc:@".length))
     .filter((name) => name !== op.name);
 
@@ -170,12 +170,12 @@ function placeInScopes(graph: Graph, op: Operation): void {
   const beside = graph.colocations.some((target) => target !== null);
   if (beside) colocate(op, graph.colocations);
   op.addControlInputs(graph.pendingControlInputs(op.inputs));
-  if (colocationsOf(op).length === 0) applyDevices(op, graph.devices);
+  if (neighbours(op).length === 0) applyDevices(op, graph.devices);
 }
 
 /** Ops that stand beside others have their device, whatever the file or the open scopes say. */
 function placeBesideOthers(graph: Graph, ops: readonly Operation[]): void {
-  const followers = ops.map((op) => [op, colocationsOf(op)] as const).filter(([, names]) => names.length > 0);
+  const followers = ops.map((op) => [op, neighbours(op)] as const).filter(([, names]) => names.length > 0);
   for (const [op] of followers) op.device = "";
   for (const [op, names] of followers) {
     op.device = names.map((name) => graph.findOperation(name)?.device ?? "").find((d) => d !== "") ?? "";

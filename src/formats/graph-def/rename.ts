@@ -88,7 +88,7 @@ export class Renaming {
   }
 
   private input(node: NodeDef, text: string): string {
-    const [, mark, name = "", index] = /^(\^?)(.*?)(?::(\d+))?$/.exec(text)!;
+    const [, mark, name = "", index] = /^(\^?)(.*?)(?::(\d+))?$/s.exec(text)!;
     const key = mark === "^" ? text : `${name}:${index ?? 0}`;
     const other = this.mapped.get(key);
     if (other !== undefined) {

@@ -90,7 +90,7 @@ function scoped({ node }: GraphDef, scope: string, excluded: ReadonlySet<string>
   const isInside = (name: string): boolean => name.startsWith(`${scope}/`);
   const unbound = new Set<string>();
   const input = (text: string): string => {
-    const [, mark, name] = /^(\^?)(.*)$/.exec(text)!;
+    const [, mark, name] = /^(\^?)(.*)$/s.exec(text)!;
     if (isInside(name!)) return spell(text);
     unbound.add(`${mark}${UNBOUND}${name}`);
     return `${mark}${UNBOUND}${name}`;

@@ -162,6 +162,17 @@ describe("a SavedModel that was written", () => {
   });
 });
 
+test("an input with a default may be left out", async () => {
+  const net = network();
+  await using session = await ready(net);
+  const folder = join(dir, "defaults");
+  const given = { x: tensor([[1, 1]], "float32") };
+  const signature = buildSignatureDef({ x: net.x }, { y: net.y }, "tensorflow/serving/predict", given);
+  await saveSavedModel(session, folder, { signatures: { serving_default: signature } });
+  await using model = await loadSavedModel(folder);
+  expect((await model.run()).y).toEqual((await model.run({ x: [[1, 1]] })).y);
+});
+
 describe("the builder", () => {
   test("refuses a folder with something in it", async () => {
     writeFileSync(join(dir, "file"), "");
