@@ -36,6 +36,11 @@ export class Received {
     });
   }
 
+  /** Whether anything arrived at an op. */
+  has(op: Operation): boolean {
+    return op.outputs.some((y) => this.lists.has(y));
+  }
+
   /** The final gradient of an output; null where nothing arrived. */
   sum(y: Output): Grad | null {
     return this.sums.get(y) ?? this.lists.get(y)?.[0] ?? null;

@@ -12,7 +12,7 @@ import { CondContext, type Graph, type Operation, type Output } from "../graph/i
 const SMALL = 1000;
 
 /** A tensor of one value; `shape` is an int vector. */
-function filled(shape: Output, value: 0 | 1, dtype: DType, name: string): Output {
+export function filled(shape: Output, value: 0 | 1, dtype: DType, name: string): Output {
   const { graph } = shape;
   return graph.nameScope(name, (scope) => {
     const one = graph.constant(value, { dtype, name: "Const" });
@@ -38,6 +38,17 @@ function zerosDType(x: Output): DType {
   });
 }
 
+/** Zeros of a known shape, named `name`. */
+export function zeros(graph: Graph, shape: readonly number[], dtype: DType, name = "zeros"): Output {
+  if (sizeOf(shape) < SMALL) return graph.constant(0, { dtype, shape, name });
+  return graph.nameScope(name, (scope) =>
+    filled(graph.constant([...shape], { dtype: "int32", name: "shape_as_tensor" }), 0, dtype, scope),
+  );
+}
+
+/** Zeros of the shape of the variable behind a resource. */
+export const zerosOfVariable = (x: Output): Output => filled(variableShape(x), 0, zerosDType(x), "zeros");
+
 /** Shape of the variable behind a resource, as a vector. */
 const variableShape = (x: Output): Output => x.graph.add("VariableShape", [x], { name: "VariableShape" });
 
@@ -53,7 +64,7 @@ export function zerosForOutput(op: Operation, index: number): Output | null {
   const { context, graph } = op;
   if (op.def?.control === "switch" && context instanceof CondContext)
     return zerosForBranch(graph, op, index, context);
-  if (y.dtype === "resource") return filled(variableShape(y), 0, zerosDType(y), "zeros");
+  if (y.dtype === "resource") return zerosOfVariable(y);
   return graph.add("ZerosLike", [y], { name: "zeros_like" });
 }
 
@@ -71,16 +82,8 @@ function zerosForBranch(graph: Graph, op: Operation, index: number, { pred, bran
 /** Zeros of the shape of `x`: the gradient of an x that nothing leads to, if asked for. */
 export function zerosForInput(x: Output): Output {
   const { graph } = x;
-  if (x.dtype === "resource") return filled(variableShape(x), 0, zerosDType(x), "zeros");
+  if (x.dtype === "resource") return zerosOfVariable(x);
   const name = "zeros_like";
   if (!isStatic(x.shape) || x.dtype === "variant") return graph.add("ZerosLike", [x], { name });
-  if (sizeOf(x.shape) < SMALL) return graph.constant(0, { dtype: x.dtype, shape: x.shape, name });
-  return graph.nameScope(name, (scope) =>
-    filled(
-      graph.constant([...x.shape!] as number[], { dtype: "int32", name: "shape_as_tensor" }),
-      0,
-      x.dtype,
-      scope,
-    ),
-  );
+  return zeros(graph, x.shape, x.dtype, name);
 }

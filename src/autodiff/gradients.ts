@@ -15,6 +15,7 @@ import {
   VarscopeError,
 } from "../base/index.ts";
 import {
+  type Absent,
   densify,
   type Grad,
   type Graph,
@@ -26,10 +27,12 @@ import {
   Output,
   stopsGradients,
   tuple,
+  WhileContext,
 } from "../graph/index.ts";
 import { Received } from "./aggregate.ts";
-import { onesFor, zerosForInput, zerosForOutput } from "./fills.ts";
-import { isTrainable, pathThrough, pendingCounts, stopOps } from "./reach.ts";
+import { onesFor, zerosForInput } from "./fills.ts";
+import { isExit, LoopStates } from "./loop-state.ts";
+import { isTrainable, opsBetween, pathThrough, pendingCounts, stopOps } from "./reach.ts";
 
 export interface GradientsOptions {
   /** gradients of ys; ones where absent or null */
@@ -70,14 +73,20 @@ export function gradients(
       `Tensor ${foreign.name} must be from the same graph as Tensor ${to[0]!.name}`,
     );
   }
-  const received = graph.nameScope(options.name ?? "gradients", (scope) => {
+  const backprop = graph.nameScope(options.name ?? "gradients", (scope) => {
     graph.uniqueName("uid"); // TensorFlow takes this name for itself
-    return new Backprop(graph, to, from, scope, options).run();
+    const all = new Backprop(graph, to, from, scope, options);
+    all.run();
+    return all;
   });
+  backprop.loops.finish();
+  const { received } = backprop;
   return from.map(
     (x) => received.sum(x) ?? (options.unconnectedGradients === "zero" ? zerosForInput(x) : null),
   );
 }
+
+type GradRule = Exclude<OpDef["grad"], Absent>;
 
 /** One call of `gradients`. */
 class Backprop {
@@ -86,7 +95,8 @@ class Backprop {
   private readonly xs: readonly Output[];
   private readonly scope: string;
   private readonly options: GradientsOptions;
-  private readonly received = new Received();
+  readonly received = new Received();
+  loops!: LoopStates;
 
   constructor(
     graph: Graph,
@@ -102,29 +112,50 @@ class Backprop {
     this.options = options;
   }
 
-  run(): Received {
-    const { ys, xs } = this;
+  run(): void {
+    const { ys, xs, received } = this;
     const gradYs = this.startingGradients();
     const to = ys.map((y) => y.op);
     const from = xs.map((x) => x.op);
-    const { reachable, counts } = pendingCounts(to, from);
-    for (const [i, y] of ys.entries()) this.received.add(y, gradYs[i]!);
+    const { reachable, between } = opsBetween(to, from);
+    this.loops = new LoopStates(between, (op, body) => this.near(op, body));
+    const counts = pendingCounts(between);
+    for (const [i, y] of ys.entries()) received.add(y, gradYs[i]!);
+    const first = new Set(to.filter((op) => reachable.has(op) && (counts.get(op) ?? 0) === 0));
+    const queue = [...first];
+    for (const y of this.loops.unusedExits(counts, first)) {
+      received.add(y, this.loops.zerosForExit(y));
+      queue.push(y.op);
+    }
+    const also = this.options.stopGradients ?? [];
     const stops = stopOps(
       from,
-      (this.options.stopGradients ?? []).map((x) => x.op),
+      also.map((x) => x.op),
       counts,
     );
-    const queue = [...new Set(to)].filter((op) => reachable.has(op) && (counts.get(op) ?? 0) === 0);
     for (let next = 0; next < queue.length; next++) {
       const op = queue[next]!;
       this.near(op, () => this.differentiate(op, stops.has(op)));
-      for (const x of op.inputs) {
-        const left = (counts.get(x.op) ?? 0) - 1;
-        counts.set(x.op, left);
-        if (left === 0) queue.push(x.op);
-      }
+      this.enqueueReady(op, counts, queue);
     }
-    return this.received;
+  }
+
+  private enqueueReady(op: Operation, counts: Map<Operation, number>, queue: Operation[]): void {
+    const { loops, received } = this;
+    for (const x of op.inputs) {
+      const left = (counts.get(x.op) ?? 0) - 1;
+      counts.set(x.op, left);
+      if (!loops.isReady(x.op, left)) continue;
+      if (!isExit(x.op)) queue.push(x.op);
+      else
+        queue.push(
+          ...loops.readyAt(
+            x,
+            (o) => received.has(o),
+            (y, zeros) => received.add(y, zeros),
+          ),
+        );
+    }
   }
 
   private near<R>(op: Operation, body: () => R): R {
@@ -146,12 +177,19 @@ class Backprop {
 
   /** Sums what the op received and hands its inputs their gradients. */
   private differentiate(op: Operation, stop: boolean): void {
-    const dys = this.received.sumsOf(op);
-    if (stop || dys.every((dy) => dy === null)) return;
-    const grad = this.ruleOf(op);
+    const dys = this.loops.within(op, true, () => this.received.sumsOf(op));
+    const isUsed = !stop && dys.some((dy) => dy !== null);
+    const grad = isUsed ? this.ruleOf(op) : stopsGradients;
+    this.loops.within(op, false, () => {
+      this.checkFirstValue(op);
+      this.applyRule(op, grad, dys);
+    });
+  }
+
+  private applyRule(op: Operation, grad: GradRule, dys: readonly (Grad | null)[]): void {
     if (grad === stopsGradients) return;
     const filled = dys.map(
-      (dy, i) => dy ?? (isTrainable(op.outputs[i]!.dtype) ? zerosForOutput(op, i) : null),
+      (dy, i) => dy ?? (isTrainable(op.outputs[i]!.dtype) ? this.loops.zerosForOutput(op, i) : null),
     );
     const dxs = this.graph.nameScope(`${op.name}_grad`, () => {
       const takes = op.def!.gradTakesSlices === true;
@@ -174,7 +212,20 @@ class Backprop {
     });
   }
 
-  private ruleOf(op: Operation): Exclude<OpDef["grad"], { readonly absent: string }> {
+  /** Inside a loop, its variables' first values are out of reach. */
+  private checkFirstValue(op: Operation): void {
+    const { context } = this.graph;
+    if (op.def?.control !== "switch" || !(op.context instanceof WhileContext) || op.context !== context)
+      return;
+    const target = pathThrough(op, this.ys, this.xs).at(-1);
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `Cannot compute gradient inside while loop with respect to op '${target}'. We do not support taking the gradient wrt or through the initial value of a loop variable. Gradients can be computed through loop invariants or wrt the input parameters to the loop body.`,
+      { at: op.name },
+    );
+  }
+
+  private ruleOf(op: Operation): GradRule {
     const grad = op.def?.grad;
     if (grad !== undefined && !isAbsent(grad)) return grad;
     const why = isAbsent(grad) ? grad.absent : "this op is not known here";

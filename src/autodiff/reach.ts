@@ -1,6 +1,6 @@
 /**
  * @file Which ops lie between ys and xs, how many gradients each of them waits for, and where backpropagation
- * ends. Start at `pendingCounts`.
+ * ends. Start at `opsBetween`.
  *
  * @see TensorFlow python/ops/gradients_util.py "_PendingCount", "_StopOps"
  */
@@ -39,15 +39,15 @@ function reachedFrom(from: readonly Operation[]): Set<Operation> {
   return reached;
 }
 
-export interface Pending {
+export interface Reach {
   /** ops of ys that xs lead to */
   readonly reachable: ReadonlySet<Operation>;
-  /** by op: uses of its outputs by ops between ys and xs */
-  readonly counts: Map<Operation, number>;
+  /** ops on a way from xs to ys */
+  readonly between: Set<Operation>;
 }
 
-/** Counts, for each op between `to` and `from`, the gradients that it will receive. */
-export function pendingCounts(to: readonly Operation[], from: readonly Operation[]): Pending {
+/** The ops between `to` and `from`, back from `to`. */
+export function opsBetween(to: readonly Operation[], from: readonly Operation[]): Reach {
   const reached = reachedFrom(from);
   const reachable = new Set(to.filter((op) => reached.has(op)));
   const between = new Set<Operation>();
@@ -58,11 +58,16 @@ export function pendingCounts(to: readonly Operation[], from: readonly Operation
     between.add(op);
     for (const x of op.inputs) queue.push(x.op);
   }
+  return { reachable, between };
+}
+
+/** By op: uses of its outputs by ops of `between`, the gradients that it will receive. */
+export function pendingCounts(between: ReadonlySet<Operation>): Map<Operation, number> {
   const counts = new Map<Operation, number>();
   for (const op of between) {
     for (const x of op.inputs) if (between.has(x.op)) counts.set(x.op, (counts.get(x.op) ?? 0) + 1);
   }
-  return { reachable, counts };
+  return counts;
 }
 
 /** Ops that are not differentiated: those of xs that depend on no other x, and what the caller says. */

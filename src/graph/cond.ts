@@ -116,9 +116,7 @@ export class CondContext implements ControlFlowContext {
   }
 
   private markSeen(x: Output): void {
-    this.values.add(x.name);
-    if (this.outer instanceof CondContext) this.outer.markSeen(x);
-    else this.outer?.values.add(x.name);
+    for (let c: ControlFlowContext | null = this; c !== null; c = c.outer) c.values.add(x.name);
   }
 }
 

@@ -32,7 +32,8 @@ export {
 } from "./device.ts";
 export { Graph, scopePattern } from "./graph.ts";
 export { group, tuple, withDependencies } from "./group.ts";
-export { densify, type IndexedSlices, isIndexedSlices } from "./indexed-slices.ts";
+export { densify, type IndexedSlices, isIndexedSlices, mapRows, partsOf } from "./indexed-slices.ts";
+export { inside, LoopGrad } from "./loop-grad.ts";
 export type { NodeOptions } from "./node-builder.ts";
 export { makeOutputs } from "./node-builder.ts";
 export type { DataFormat, Onnx, OnnxAttr, OnnxNn, OnnxOut, OnnxValue, Window } from "./onnx.ts";
@@ -75,5 +76,12 @@ export {
   specOf,
 } from "./spec.ts";
 export { updatedVariable } from "./updated.ts";
-export { type LoopFacts, WHILE_CONTEXT, WhileContext } from "./while-context.ts";
-export { type LoopValue, type WhileLoopOptions, whileLoop } from "./while-loop.ts";
+export {
+  contextOfOutput,
+  enterAs,
+  type LoopFacts,
+  loopAround,
+  WHILE_CONTEXT,
+  WhileContext,
+} from "./while-context.ts";
+export { exitOf, type LoopValue, nextRound, type WhileLoopOptions, whileLoop } from "./while-loop.ts";

@@ -40,3 +40,19 @@ export function densify(slices: IndexedSlices, name = "UnsortedSegmentSum"): Out
   });
   return graph.add("UnsortedSegmentSum", [values, indices, rows], { name });
 }
+
+/** Each part of rows through `change`. */
+export const mapRows = (rows: IndexedSlices, change: (x: Output) => Output): IndexedSlices => {
+  const { values, indices, denseShape } = rows;
+  return {
+    values: change(values),
+    indices: change(indices),
+    denseShape: denseShape === null ? null : change(denseShape),
+  };
+};
+
+/** The outputs that a gradient is made of. */
+export const partsOf = (grad: Output | IndexedSlices): Output[] =>
+  isIndexedSlices(grad)
+    ? [grad.values, grad.indices, ...(grad.denseShape === null ? [] : [grad.denseShape])]
+    : [grad];

@@ -105,9 +105,9 @@ function build(
     complete({ pivotForBody: inside[0]! });
     const after = asList(body(...inside)).map((v) => toOutput(graph, v));
     checkRound(enters, after);
-    const nexts = after.map((x, i) => nextRound(x, merges[i]!));
+    const nexts = after.map((x, i) => nextRound(x, merges[i]!.isRef));
     for (const [i, m] of merges.entries()) m.op.replaceInput(1, nexts[i]!);
-    return turns.map(([x]) => graph.add(x.isRef ? "RefExit" : "Exit", [x], { name: "Exit" }));
+    return turns.map(([x]) => exitOf(x));
   });
   complete({ exits });
   for (const x of exits) outer?.values.add(x.name);
@@ -115,8 +115,13 @@ function build(
   return exits;
 }
 
-const nextRound = (x: Output, merge: Output): Output =>
-  x.graph.add(merge.isRef ? "RefNextIteration" : "NextIteration", [x], { name: "NextIteration" });
+/** `x` of the next round. */
+export const nextRound = (x: Output, isRef = false): Output =>
+  x.graph.add(isRef ? "RefNextIteration" : "NextIteration", [x], { name: "NextIteration" });
+
+/** `x` of the last round, outside. */
+export const exitOf = (x: Output, name = "Exit"): Output =>
+  x.graph.add(x.isRef ? "RefExit" : "Exit", [x], { name });
 
 function newContext(graph: Graph, options: WhileLoopOptions, maximumIterations: Output | null): WhileContext {
   const unknown = undefined as unknown as Output; // until it is built

@@ -10,18 +10,23 @@ import {
   absent,
   attr,
   CondContext,
+  contextOfOutput,
   defineOp,
   type Grad,
   type Graph,
   type IndexedSlices,
   isIndexedSlices,
+  loopAround,
+  mapRows,
   mergeOf,
+  nextRound,
   type Operation,
   type Output,
   type Spec,
   switchOf,
+  WhileContext,
 } from "../graph/index.ts";
-import { element } from "./pieces.ts";
+import { dense, element } from "./pieces.ts";
 
 const PLANNED = absent("solved while planning: which side is alive is known before it runs");
 const branches = { T: attr.type() };
@@ -47,6 +52,7 @@ const mergedShapes = ({ inputs: specs }: { inputs: readonly Spec[] }) => [
 /** The gradients of both sides, of which one is alive, come together again in a Merge. */
 function switchGrad(g: Graph, op: Operation, dys: readonly (Grad | null)[]): (Grad | null)[] {
   const { context } = op;
+  if (context instanceof WhileContext) return [turnGrad(g, op, dys), null];
   if (context instanceof CondContext) {
     const zero = dys[1 - context.branch] ?? null;
     if (zero !== null) return [mergeGrads(g, [dys[0]!, dys[1]!], "cond_grad"), null];
@@ -58,10 +64,45 @@ function switchGrad(g: Graph, op: Operation, dys: readonly (Grad | null)[]): (Gr
   return [mergeGrads(g, sides, "Merge"), null];
 }
 
+/**
+ * A loop's Switch comes twice: from the exit, when the gradient enters the loop that goes back, and from the body, when that loop closes.
+ */
+function turnGrad(g: Graph, op: Operation, [exit, next]: readonly (Grad | null)[]): Grad | null {
+  const merges = loopAround(g.context)?.grad?.merges;
+  const merge = merges?.get(op);
+  if (merge === undefined) {
+    if (!exit) return null;
+    const entered = mergeGrads(g, [exit, exit], "b_switch");
+    merges?.set(op, entered);
+    return entered;
+  }
+  if (next) nextGrad(g, merge, next);
+  return null;
+}
+
+/** Closes the loop that goes back: `next` is what `merge` has in the next round. */
+function nextGrad(g: Graph, merge: Grad, next: Grad): void {
+  if (!isIndexedSlices(merge)) {
+    merge.op.replaceInput(1, nextRound(dense(next)));
+    return;
+  }
+  const rows = isIndexedSlices(next) ? next : allRows(g, next);
+  const nexts = mapRows(rows, (x) => nextRound(x));
+  merge.values.op.replaceInput(1, nexts.values);
+  merge.indices.op.replaceInput(1, nexts.indices);
+  if (nexts.denseShape !== null) merge.denseShape?.op.replaceInput(1, nexts.denseShape);
+}
+
 /** The gradient goes to the side that was taken. */
 function mergeGrad(g: Graph, op: Operation, [dy]: readonly (Grad | null)[]): (Grad | null)[] {
-  const { context } = op.inputs[0]!.op;
-  if (context instanceof CondContext) return [...forkGrad(g, dy!, context.pred, "cond_grad", true)];
+  const context = contextOfOutput(op.inputs[0]!.op);
+  const loop = loopAround(g.context);
+  if (context instanceof WhileContext && loop !== null)
+    return [...forkGrad(g, dy!, loop.facts.pivot, "Switch", true)];
+  if (context instanceof CondContext) {
+    const pred = loop?.grad?.realPred(context.pred) ?? context.pred;
+    return [...forkGrad(g, dy!, pred, "cond_grad", true)];
+  }
   const taken = op.inputs.map((_, i) => g.add("Equal", [op.output(1), i], { name: "Equal" }));
   return taken.map((pred) => forkGrad(g, dy!, pred, "Switch", true)[1]);
 }

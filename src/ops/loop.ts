@@ -5,11 +5,14 @@
  * @see TensorFlow core/ops/control_flow_ops.cc; python/ops/control_flow_ops.py "WhileContext"
  */
 
-import { absent, attr, defineOp, type Spec } from "../graph/index.ts";
+import { absent, attr, defineOp, type Spec, stopsGradients } from "../graph/index.ts";
+import { enterGrad, exitGrad, nextGrad } from "./loop-grad.ts";
 
 const PLANNED = absent("read as part of a loop while planning");
-const NO_GRAD = absent("differentiating through loops is not supported here");
-const planned = { grad: NO_GRAD, lower: PLANNED, host: PLANNED } as const;
+const planned = { lower: PLANNED, host: PLANNED } as const;
+const entered = { ...planned, grad: enterGrad, gradTakesSlices: true } as const;
+const left = { ...planned, grad: exitGrad, gradTakesSlices: true } as const;
+const goesOn = { ...planned, grad: nextGrad, gradTakesSlices: true } as const;
 
 const same = ({ data }: { readonly data: Spec }) => [{ shape: data.shape, handle: data.handle }];
 /** A loop may give it another shape each time round; its rank stays. */
@@ -28,7 +31,7 @@ export const Enter = defineOp("Enter", {
   attrs: frameAttrs,
   control: "enter",
   infer: same,
-  ...planned,
+  ...entered,
 });
 
 /** The same for a variable's buffer. */
@@ -38,7 +41,7 @@ export const RefEnter = defineOp("RefEnter", {
   attrs: frameAttrs,
   control: "enter",
   infer: same,
-  ...planned,
+  ...entered,
 });
 
 /** `data` of the last iteration, outside the frame. */
@@ -48,7 +51,7 @@ export const Exit = defineOp("Exit", {
   attrs: types,
   control: "exit",
   infer: same,
-  ...planned,
+  ...left,
 });
 
 /** The same for a variable's buffer. */
@@ -58,7 +61,7 @@ export const RefExit = defineOp("RefExit", {
   attrs: types,
   control: "exit",
   infer: same,
-  ...planned,
+  ...left,
 });
 
 /** `data` in the next iteration. */
@@ -68,7 +71,7 @@ export const NextIteration = defineOp("NextIteration", {
   attrs: types,
   control: "next",
   infer: same,
-  ...planned,
+  ...goesOn,
 });
 
 /** The same for a variable's buffer. */
@@ -78,7 +81,7 @@ export const RefNextIteration = defineOp("RefNextIteration", {
   attrs: types,
   control: "next",
   infer: same,
-  ...planned,
+  ...goesOn,
 });
 
 /** Marks what decides whether the loop goes on. */
@@ -88,6 +91,7 @@ export const LoopCond = defineOp("LoopCond", {
   control: "loopCond",
   infer: () => [{ shape: [] }],
   ...planned,
+  grad: stopsGradients,
 });
 
 /** Does nothing; something to hang control edges on, of branches too of which one is not taken. */
