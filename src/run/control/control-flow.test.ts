@@ -1,10 +1,13 @@
 /** Graphs and SavedModels with loops, conditionals, arrays and functions give what TensorFlow gave: the goldens of tools/goldens/control_flow.py. */
 
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
-import { type DType, fromBytes, type Tensor, toNumbers } from "../../base/index.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type DType, fromBytes, type Tensor, tensor, toNested, toNumbers } from "../../base/index.ts";
+import { runCli } from "../../cli/program.ts";
 import { readGraphDef } from "../../formats/graph-def/index.ts";
 import { cond, Graph, type Output } from "../../graph/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
@@ -78,6 +81,61 @@ describe.each(manifest.savedModels)("SavedModel $folder", ({ folder, runs }) => 
         expectClose(got[name] as Tensor, readTensor(want), `run ${i}, ${name}`);
     }
   });
+});
+
+/** `varscope run` of a model, with the first run's feeds. @returns what it printed, by fetch */
+async function runOnCommandLine(model: string, { feeds }: RunJson, options: readonly string[]) {
+  const [out, err]: [string[], string[]] = [[], []];
+  const into = (lines: string[]) => ({ write: (text: string) => void lines.push(text) });
+  const given = Object.entries(feeds).flatMap(([name, t]) => [
+    "--feed",
+    `${name}=${JSON.stringify(toNested(readTensor(t)), (_, v) => (typeof v === "bigint" ? Number(v) : v))}`,
+  ]);
+  const code = await runCli(["run", model, ...given, ...options], { stdout: into(out), stderr: into(err) });
+  expect({ code, err }).toEqual({ code: 0, err: [] });
+  return (JSON.parse(out.join("")) as { fetches: Record<string, unknown> }).fetches;
+}
+
+function expectPrinted(printed: Record<string, unknown>, { fetches }: RunJson): void {
+  for (const [name, json] of Object.entries(fetches)) {
+    const want = readTensor(json);
+    const got = [printed[name]].flat(9).map(Number);
+    expect(got, name).toHaveLength(want.data.length);
+    expectClose(fromNumbers(want, got), want, name);
+  }
+}
+
+const fromNumbers = (like: Tensor, values: readonly number[]): Tensor =>
+  tensor(like.dtype === "int64" ? values.map(BigInt) : [...values], like.dtype, [...like.shape]);
+
+describe("on the command line", () => {
+  let dir = "";
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), "varscope-control-flow-"));
+  });
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  test.each(manifest.graphs.filter((g) => g.init.length === 0))(
+    "$file gives TensorFlow's values",
+    async (golden) => {
+      const model = join(dir, golden.file.replace(".gz", ""));
+      writeFileSync(model, gunzipSync(readFileSync(new URL(golden.file, GOLDENS))));
+      const [first] = golden.runs as [RunJson];
+      const wanted = Object.keys(first.fetches).flatMap((name) => ["--fetch", name]);
+      expectPrinted(await runOnCommandLine(model, first, wanted), first);
+    },
+  );
+
+  test.each(manifest.savedModels)(
+    "SavedModel $folder gives TensorFlow's values",
+    async ({ folder, runs }) => {
+      const [first] = runs as [RunJson];
+      const wanted = Object.keys(first.fetches).flatMap((name) => ["--fetch", name]);
+      const model = fileURLToPath(new URL(folder, GOLDENS));
+      const options = ["--signature", "serving_default", ...wanted];
+      expectPrinted(await runOnCommandLine(model, first, options), first);
+    },
+  );
 });
 
 test("what is drawn to decide a conditional is drawn once", async () => {
