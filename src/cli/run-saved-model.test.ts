@@ -31,10 +31,19 @@ async function cli(...argv: string[]) {
   return { code, out: out.join(""), err: err.join("") };
 }
 
+/** Flat values as nested lists. */
+const nested = (values: readonly unknown[], [n, ...rest]: readonly number[]): unknown =>
+  n === undefined
+    ? values[0]
+    : Array.from({ length: n }, (_, i) => {
+        const size = values.length / n;
+        return nested(values.slice(i * size, (i + 1) * size), rest);
+      });
+
 const feedsOf = ({ feeds }: Call): string[] =>
-  Object.entries(feeds).flatMap(([k, v]) => [
+  Object.entries(feeds).flatMap(([k, { values, shape }]) => [
     "--feed",
-    `${k}=${JSON.stringify(v.shape.length === 0 ? v.values[0] : v.values)}`,
+    `${k}=${JSON.stringify(nested(values, shape))}`,
   ]);
 
 describe.each(calls)("$name, signature $signature", (call) => {

@@ -7,6 +7,7 @@ Usage: python tools/goldens/loops.py
 
 import pathlib
 
+import loop_gradients
 from programs import holder, run, tf, use, write
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "goldens" / "loops"
@@ -140,4 +141,4 @@ def ordered():
 
 
 if __name__ == "__main__":
-    write(PROGRAMS, OUT, "python tools/goldens/loops.py")
+    write({**PROGRAMS, **loop_gradients.PROGRAMS}, OUT, "loops.py")

@@ -136,11 +136,12 @@ def main():
         call1("control1", ["serve"], {"n": np.int32(5), "x": x}),
         call2("table2", {"text": ["lake", "none", "emerson"]}),
         call2("control2", {"n": np.int32(5), "x": x}),
+        call2("../saved-model/keras3", {"keras_tensor": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}),
     ]
     for folder in OUT.iterdir():
         (folder / "fingerprint.pb").unlink(missing_ok=True)
     manifest = {"by": f"tensorflow {tf.__version__}", "command": "python tools/goldens/saved_model_run.py", "calls": calls}
-    (OUT / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    (OUT / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

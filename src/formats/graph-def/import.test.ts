@@ -42,9 +42,10 @@ interface Case {
   readonly functions: readonly string[];
   readonly gradients: readonly (readonly [string, string])[];
 }
-const { imports } = JSON.parse(readFileSync(join(GOLDENS, "manifest.json"), "utf8")) as {
-  imports: Record<string, Case>;
-};
+const imports = JSON.parse(gunzipSync(readFileSync(join(GOLDENS, "imports.json.gz"))).toString()) as Record<
+  string,
+  Case
+>;
 
 const NAMED = ["_class", "frame_name", "shared_name", "container"];
 
