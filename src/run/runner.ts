@@ -15,7 +15,7 @@ import { type Pruned, prune, type Request } from "./prune.ts";
 import { abortError } from "./remote/index.ts";
 import { missingKernelAt, type Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
-import { type Analysis, hasHostForm } from "./steps.ts";
+import { type Analysis, hasHostForm, keepsTensors } from "./steps.ts";
 import type { Trace } from "./trace.ts";
 
 /** What all runners of a session share. */
@@ -259,12 +259,13 @@ function commitWrites(
   for (const slot of plan.analysis.reads) foreign.add(values[slot.id]!.data);
   for (const slot of plan.analysis.fetches)
     if (slot.key === null) foreign.add((slot.spec.value ?? values[slot.id])?.data);
+  const mayReuse = !keepsTensors(plan.analysis);
   for (const [key, slot] of plan.analysis.final) {
     const t = slot.spec.value ?? values[slot.id]!;
     const isShared = foreign.has(t.data) || slot.spec.value !== null || plan.analysis.constants.has(t);
     const mine = isShared ? copyOf(t) : t;
     foreign.add(mine.data);
-    store.commit(key, mine, ArrayBuffer.isView(mine.data));
+    store.commit(key, mine, mayReuse && ArrayBuffer.isView(mine.data));
   }
 }
 

@@ -60,3 +60,10 @@ export function hasHostForm({ op, writes }: Step): boolean {
   const def = op.needDef();
   return writes.length > 0 && def.update !== undefined ? def.updateHost !== undefined : !isAbsent(def.host);
 }
+
+const isHandle = (slot: Slot | null): boolean =>
+  slot?.spec.dtype === "variant" || slot?.spec.dtype === "resource";
+
+/** Whether ops put tensors into lists, arrays, stacks or tables, which hold them after the run, or the iteration, that made them. */
+export const keepsTensors = ({ steps }: Analysis): boolean =>
+  steps.some(({ inputs, outputs }) => inputs.some(isHandle) || outputs.some(isHandle));

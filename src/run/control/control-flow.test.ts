@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DType, fromBytes, type Tensor, tensor, toNested, toNumbers } from "../../base/index.ts";
 import { runCli } from "../../cli/program.ts";
 import { readGraphDef } from "../../formats/graph-def/index.ts";
-import { cond, Graph, type Output } from "../../graph/index.ts";
-import { CORE_OPS } from "../../ops/index.ts";
+import { cond, Graph, type Output, whileLoop } from "../../graph/index.ts";
+import { CORE_OPS, tensorArray } from "../../ops/index.ts";
 import { loadSavedModel } from "../../train/saved-model/index.ts";
 import { Session } from "../index.ts";
 
@@ -152,6 +152,34 @@ test("what is drawn to decide a conditional is drawn once", async () => {
     const [value, was] = toNumbers(await session.run(graph.add("Pack", [[y, drawn]]))) as [number, number];
     expect(value).toBe(Math.fround(was < 0.5 ? was : was + 10));
   }
+});
+
+test("an array holds what a variable was, whatever the loop writes to it later", async () => {
+  const graph = new Graph(CORE_OPS);
+  const float = { dtype: "float32" } as const;
+  const one = graph.constant(1, { dtype: "int32" });
+  const handle = graph.add("VarHandleOp", [], { name: "v", attrs: { ...float, shape: { dims: [2] } } });
+  const init = graph.addOp("AssignVariableOp", [handle, graph.constant([1, 10], float)]);
+  const array = tensorArray(graph, "float32", 4);
+  const [, flow] = whileLoop(
+    graph,
+    (i) => graph.add("Less", [i!, graph.constant(4, { dtype: "int32" })]),
+    (i, before) => {
+      const value = graph.add("ReadVariableOp", [handle], { attrs: float });
+      const { flow: after } = array.withFlow(before!).write(i!, value);
+      const twice = graph.controlDependencies([after], () => graph.add("Mul", [value, 2]));
+      const write = graph.addOp("AssignVariableOp", [handle, twice]);
+      return graph.controlDependencies([write], () => [
+        graph.add("AddV2", [i!, one]),
+        graph.add("Identity", [after]),
+      ]);
+    },
+    [tensor(0, "int32", []), array.flow],
+  );
+  await using session = new Session(graph);
+  await session.run([], { targets: [init] });
+  const values = await session.run(array.withFlow(flow!).stack());
+  expect(toNumbers(values)).toEqual([1, 10, 2, 20, 4, 40, 8, 80]);
 });
 
 test("a function that calls itself without end is refused, where TensorFlow's process dies", async () => {
