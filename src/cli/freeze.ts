@@ -72,7 +72,7 @@ export async function freezeCommand(
   }).catch(notWritten);
   const bytes = graphBytes(frozen.graph, output);
   const source = { graph: path, checkpoint: flags.checkpoint ?? file.checkpoint };
-  const record = passes.length > 0 ? recordOf(frozen.transformed, { source, bytes }) : null;
+  const record = passes.length > 0 ? recordOf(frozen.transformed, { source, bytes }, frozen.before) : null;
   await writeGraph(output, bytes, record, signal);
   const facts = {
     nodes: frozen.graph.operations.length,

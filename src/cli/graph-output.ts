@@ -7,6 +7,7 @@ import type { Comparison } from "../edit/graph/prove.ts";
 import { savedGraph } from "../edit/graph/saved-model.ts";
 import { locate } from "../edit/locate.ts";
 import {
+  type PassReport,
   type Provenance,
   type ProvenanceFacts,
   provenanceOf,
@@ -68,8 +69,12 @@ export async function writeGraph(
 }
 
 /** The record of passes that ran over a graph. */
-export const recordOf = (t: Transformed, facts: Omit<ProvenanceFacts, "outputs" | "passes">): Provenance =>
-  provenanceOf(t.graph, t.origins, { ...facts, outputs: t.outputs, passes: t.passes });
+export const recordOf = (
+  t: Transformed,
+  facts: Omit<ProvenanceFacts, "outputs" | "passes">,
+  before: readonly PassReport[] = [],
+): Provenance =>
+  provenanceOf(t.graph, t.origins, { ...facts, outputs: t.outputs, passes: [...before, ...t.passes] });
 
 /** What passes did, for JSON. */
 export const passFacts = (t: Transformed) => ({

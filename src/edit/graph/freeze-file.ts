@@ -75,10 +75,9 @@ export async function freezeFile(
     graph = result.graph;
     if (result.report.done.length + result.report.left.length > 0) before.push(result.report);
   }
-  const wanted = variableOps(reachable(names.map((name) => graph.operation(name)))).filter((op) =>
-    isFrozen(op, options),
-  );
-  const { values, places } = await valuesOf(file, wanted, options);
+  const used = variableOps(reachable(names.map((name) => graph.operation(name))));
+  const kept = new Set(used.filter((op) => !isFrozen(op, options)));
+  const { values, places } = await valuesOf(file, used, options, kept);
   // a graph without variables was frozen before: its weights go by their names
   const wasFrozen = variableOps(graph.operations).length === 0;
   const byName = new Map([...values].map(([op, value]) => [op.name, value]));
@@ -92,7 +91,8 @@ export async function freezeFile(
     original,
     variables: sameVariables(values, original),
   });
-  return { graph: transformed.graph, outputs: names, variables: [...byName.keys()], before, transformed };
+  const variables = used.filter((op) => !kept.has(op)).map((op) => op.name);
+  return { graph: transformed.graph, outputs: names, variables, before, transformed };
 }
 
 const isFrozen = (op: Operation, { allow, deny }: FreezeOptions): boolean =>
@@ -108,12 +108,14 @@ export interface Found {
 /**
  * Values of variables, from the container that the options or the file name, and where each was found.
  *
+ * @param optional - variables that may have none
  * @throws VarscopeError FAILED_PRECONDITION - no container; NOT_FOUND - it lacks one; INVALID_ARGUMENT - another dtype or shape
  */
 export async function valuesOf(
   file: GraphFile,
   variables: readonly Operation[],
   options: Pick<FreezeFileOptions, "checkpoint" | "initializerNodes" | "signal"> = {},
+  optional: ReadonlySet<Operation> = new Set(),
 ): Promise<Found> {
   const found: Found = { values: new Map(), places: new Map() };
   const initializers = options.initializerNodes ?? [];
@@ -128,7 +130,7 @@ export async function valuesOf(
   if (path !== null) {
     const source = await openVariableSource(path, options.signal);
     try {
-      await readAll(file, variables, source, found, initializers.length > 0);
+      await readAll(file, variables, source, found, (op) => initializers.length > 0 || optional.has(op));
     } finally {
       await source.close();
     }
@@ -142,12 +144,12 @@ async function readAll(
   variables: readonly Operation[],
   source: VariableSource,
   { values, places }: Found,
-  lenient: boolean,
+  mayLack: (op: Operation) => boolean,
 ): Promise<void> {
   const placeOf = placesOf(file);
   for (const op of variables) {
     const place = placeOf(op);
-    const value = lenient ? await source.find(place) : await source.read(place);
+    const value = mayLack(op) ? await source.find(place) : await source.read(place);
     if (value === null) continue;
     values.set(op, checkedValue(op, value, place.key));
     places.set(op.name, place);

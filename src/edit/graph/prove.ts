@@ -21,6 +21,8 @@ export interface CompareOptions {
   readonly variables: ReadonlyMap<Operation, Tensor>;
   /** inputs that are fed these values, not random ones, by name (`x:0`) */
   readonly fixed?: ReadonlyMap<string, Tensor>;
+  /** tensors that are fed although something computes them, by name */
+  readonly cut?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
@@ -79,15 +81,14 @@ export const describeFeeds = (feeds: ReadonlyMap<string, Tensor>): Comparison["i
 export async function evaluateRandomly(
   graph: Graph,
   names: readonly string[],
-  { variables, fixed = new Map(), signal }: CompareOptions,
+  { variables, fixed = new Map(), cut = [], signal }: CompareOptions,
 ): Promise<{ readonly feeds: Map<string, Tensor>; readonly values: Tensor[] }> {
-  const inputs = [...reachable(names.map((name) => graph.output(name).op))].filter(isFed);
-  const isOpen = inputs.some((op) => op.outputs[0]!.shape?.includes(null) ?? true);
+  const fed = [...reachable(names.map((name) => graph.output(name).op))].filter(isFed);
+  const inputs = new Set([...fed.map((op) => op.outputs[0]!), ...cut.map((name) => graph.output(name))]);
+  const isOpen = [...inputs].some((x) => x.shape?.includes(null) ?? true);
   for (const [i, size] of UNKNOWN_DIMS.entries()) {
     const random = randomNumbers(1);
-    const feeds = new Map(
-      inputs.map((op) => [op.outputs[0]!.name, randomInput(op.outputs[0]!, random, size)]),
-    );
+    const feeds = new Map([...inputs].map((x) => [x.name, randomInput(x, random, size)]));
     for (const [name, value] of fixed) if (hasOutput(graph, name)) feeds.set(name, value);
     try {
       return { feeds, values: await evaluate(graph, names, feeds, variables, signal) };

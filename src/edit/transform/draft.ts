@@ -72,11 +72,13 @@ export const nodeOf = (input: string): string => input.replace(/^\^/, "").replac
 export const edge = (x: { readonly op: { readonly name: string }; readonly index: number }): string =>
   x.index === 0 ? x.op.name : `${x.op.name}:${x.index}`;
 
+type Inputs = Pick<NodeDef, "input">;
+
 /** Data inputs of a node. */
-export const dataInputs = (node: NodeDef): string[] => node.input.filter((x) => !x.startsWith("^"));
+export const dataInputs = (node: Inputs): string[] => node.input.filter((x) => !x.startsWith("^"));
 
 /** Names of its control inputs. */
-export const controlInputs = (node: NodeDef): string[] =>
+export const controlInputs = (node: Inputs): string[] =>
   node.input.filter((x) => x.startsWith("^")).map((x) => x.slice(1));
 
 /** Inputs with the control inputs last, each once, without those that data inputs imply. */

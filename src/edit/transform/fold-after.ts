@@ -18,7 +18,6 @@ import {
   stepOf,
 } from "./affine.ts";
 import {
-  changeNode,
   constNode,
   controlInputs,
   type Draft,
@@ -185,20 +184,14 @@ export function foldAfter(draft: Draft, chain: Chain, origins: Origins | undefin
   return { layer: name, what, before: value, after, axes: outAxes, scale };
 }
 
-/** Reshapes of the chain, hung on the op of this name; returns the last one's name. */
+/** Reshapes of the chain, hung on the op of this name: the last one's name. Where others take them, too, copies are hung there. */
 function keepReshapes(draft: Draft, { ops, shared }: Chain, first: string): string {
   let last = first;
-  for (const x of ops.filter((y) => y.type === "Reshape")) {
-    const node = draft.nodes.get(x.name)!;
-    const input = [last, ...node.input.slice(1)];
-    if (shared === null) changeNode(draft, x.name, { input });
-    else {
-      const copy = freshName(draft, `${x.name}_folded`);
-      draft.nodes.set(copy, makeNode({ ...node, name: copy, input }));
-      last = copy;
-      continue;
-    }
-    last = x.name;
+  for (const { name: old } of ops.filter((x) => x.type === "Reshape")) {
+    const node = draft.nodes.get(old)!;
+    const name = shared === null ? old : freshName(draft, `${old}_folded`);
+    draft.nodes.set(name, makeNode({ ...node, name, input: [last, ...node.input.slice(1)] }));
+    last = name;
   }
   return last;
 }

@@ -88,7 +88,7 @@ export function foldBefore(draft: Draft, before: Before, origins: Origins | unde
   input[linear.weights] = weights;
   if (unpadded || !shifts) input[linear.data] = start;
   changeNode(draft, op.name, {
-    input: joinInputs(dataInputs({ input } as never), [...controls(input), ...control]),
+    input: joinInputs(dataInputs({ input }), [...controlInputs({ input }), ...control]),
   });
   const what = `${describe(steps)} folded into ${weights}`;
   const folded = { layer: op.name, before: value, after, axes: linear.outAxes, scale: null };
@@ -110,9 +110,6 @@ export function foldBefore(draft: Draft, before: Before, origins: Origins | unde
     what: `${what}; only the scale: ${paddingOf(op)} puts zeros behind the shift, which stays as BiasAdd ${end.name}`,
   };
 }
-
-const controls = (input: readonly string[]): string[] =>
-  input.filter((x) => x.startsWith("^")).map((x) => x.slice(1));
 
 const paddingOf = (op: Operation): string =>
   op.type === "Conv2DBackpropInput" ? "a transposed convolution" : `${String(op.attrs.padding)} padding`;

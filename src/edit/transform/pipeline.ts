@@ -3,7 +3,7 @@
  * anew. Start at `transformGraph`.
  */
 
-import { fromData, type Tensor, VarscopeError } from "../../base/index.ts";
+import { type Tensor, VarscopeError } from "../../base/index.ts";
 import { nearestNames } from "../../formats/collection/index.ts";
 import type { Graph, Operation } from "../../graph/index.ts";
 import {
@@ -106,8 +106,15 @@ async function prove(
   const names = resultsOf(last, outputs).filter((name) => hasOutput(first, name));
   const variables = options.variables ?? new Map<Operation, Tensor>();
   const signal = options.signal;
-  const fixed = fixedInputs(first, options);
-  const start = await evaluateRandomly(first, names, { variables, fixed, ...(signal && { signal }) });
+  const start = await evaluateRandomly(first, names, {
+    variables,
+    // what a pass settles is fed to the graph before it, too; what it cuts at is fed to both
+    fixed: new Map(
+      Object.entries(options.placeholders ?? {}).map(([name, value]) => [tensorName(name), value]),
+    ),
+    cut: (options.inputs ?? []).map(tensorName),
+    ...(signal && { signal }),
+  });
   const known = new Map<Graph, Tensor[]>([[first, start.values]]);
   if (options.original !== undefined) {
     const frozen = graphs[0]!;
@@ -144,32 +151,7 @@ const hasOutput = (graph: Graph, name: string): boolean => {
   return (graph.findOperation(op!)?.outputs.length ?? 0) > Number(index);
 };
 
-/** Inputs that a pass settles: fed to the graph before it, too; and those that it cuts. */
-function fixedInputs(
-  graph: Graph,
-  { placeholders = {}, inputs = [] }: TransformOptions,
-): Map<string, Tensor> {
-  const fixed = new Map(
-    Object.entries(placeholders).map(([name, value]) => [name.includes(":") ? name : `${name}:0`, value]),
-  );
-  for (const input of inputs) {
-    const x = graph.findOperation(input.replace(/:0$/, ""))?.outputs[0];
-    if (x === undefined || x.dtype !== "float32" || fixed.has(x.name) || x.op.type.startsWith("Placeholder"))
-      continue;
-    const shape = (x.shape ?? [2]).map((d) => d ?? 2);
-    const size = shape.reduce((a, b) => a * b, 1);
-    // no pattern that a sum over channels would hide
-    fixed.set(
-      x.name,
-      fromData(
-        "float32",
-        shape,
-        Float32Array.from({ length: size }, (_, i) => Math.sin(1 + i)),
-      ),
-    );
-  }
-  return fixed;
-}
+const tensorName = (name: string): string => (/:\d+$/.test(name) ? name : `${name}:0`);
 
 function needEqual(proof: Omit<Comparison, "inputs">, pass: string): void {
   if (proof.maxRelDifference <= TOLERANCE) return;
