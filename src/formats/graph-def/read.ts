@@ -128,6 +128,7 @@ function readLibrary(graph: Graph, { library }: GraphDef): void {
       throw new VarscopeError(
         "INVALID_ARGUMENT",
         `Cannot add function '${name}' because a different function with the same name already exists.`,
+        { hint: "import it into a graph of its own" },
       );
     }
     graph.functions.set(name, bytes);

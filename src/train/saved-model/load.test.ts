@@ -79,6 +79,18 @@ describe("a SavedModel", () => {
     expect(numbers((await second.run({ n: 0, x: [2] })).y!)).toEqual([2]);
   });
 
+  test("of resource variables, loaded twice into one session, warns that they share their values", async () => {
+    await using session = new Session(newGraph());
+    const warnings: string[] = [];
+    const warn = (message: string) => void warnings.push(message);
+    await loadSavedModel(at("table1"), { session, importScope: "a", warn });
+    expect(warnings).toEqual([]);
+    await loadSavedModel(at("table1"), { session, importScope: "b", warn });
+    expect(warnings).toEqual([
+      expect.stringContaining("replaces the values of 1 variables that the session has (rows)"),
+    ]);
+  });
+
   test("takes and gives sparse tensors by their parts", async () => {
     await using model = await loadSavedModel(at("control1"));
     const s = { indices: [[0n, 1n]], values: [1.5], denseShape: [2n, 3n] };

@@ -16,7 +16,7 @@ import {
   SavedModelKeys,
   variablesPrefix,
 } from "../../formats/saved-model/index.ts";
-import { Graph, type Registry } from "../../graph/index.ts";
+import { Graph, type Operation, type Registry } from "../../graph/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
 import type { MetaGraphDef, SaverDef, SignatureDef } from "../../proto/meta-graph.gen.ts";
 import { Session, type SessionOptions, variableKey } from "../../run/index.ts";
@@ -82,8 +82,10 @@ export async function loadSavedModel(
   const { tags, importScope = "", registry = CORE_OPS, signal, session: given, ...sessionOptions } = options;
   const def = chooseMetaGraph(await readSavedModelMeta(folder), tags, folder);
   const graph = given?.graph ?? new Graph(registry);
+  const before = graph.operations.length;
   const imported = importMetaGraph(graph, def, { importScope });
   const session = given ?? new Session(graph, sessionOptions);
+  warnOfShared(session, graph.operations.slice(before), folder, options.warn);
   const close = async (): Promise<void> => {
     if (given === undefined) await session.close();
   };
@@ -110,6 +112,22 @@ export async function loadSavedModel(
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Two models in one session whose resources have one name are one, as in TensorFlow, which says nothing. */
+function warnOfShared(
+  session: Session,
+  ops: readonly Operation[],
+  folder: string,
+  warn: (message: string) => void = (m) => console.warn(m),
+): void {
+  const keys = ops.filter((op) => op.def?.variable !== undefined).map(variableKey);
+  const taken = [...new Set(keys)].filter((key) => session.variables.has(key));
+  if (taken.length === 0) return;
+  const some = `${taken.slice(0, 3).join(", ")}${taken.length > 3 ? ", ..." : ""}`;
+  warn(
+    `varscope: ${folder} replaces the values of ${taken.length} variables that the session has (${some}): their shared names are the same. Load it into a session of its own to keep both.`,
+  );
 }
 
 /**
