@@ -226,7 +226,8 @@ function keptOf({ plan: { analysis }, values, feeds }: Computed): ReadonlyMap<Ou
   const kept = new Map(feeds);
   if (analysis.final.size > 0) return kept;
   for (const { op, outputs } of analysis.steps) {
-    if (op.needDef().stateful !== true) continue;
+    const { stateful, access } = op.needDef();
+    if (stateful !== true || access !== undefined) continue; // variables are as they were: they can be read again
     outputs.forEach((slot, i) => {
       const value = slot === null ? undefined : values[slot.id];
       if (value !== undefined) kept.set(op.outputs[i]!, value);

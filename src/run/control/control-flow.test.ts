@@ -154,6 +154,32 @@ test("what is drawn to decide a conditional is drawn once", async () => {
   }
 });
 
+test("what decides a conditional may be fetched too, and is the caller's own", async () => {
+  const graph = new Graph(CORE_OPS);
+  const float = { dtype: "float32" } as const;
+  const handle = graph.add("VarHandleOp", [], { name: "v", attrs: { ...float, shape: { dims: [] } } });
+  const init = graph.addOp("AssignVariableOp", [handle, graph.constant(1, float)]);
+  const value = graph.add("ReadVariableOp", [handle], { attrs: float });
+  const y = cond(
+    graph.add("Less", [value, 5]),
+    () => graph.add("Neg", [value]),
+    () => graph.add("Mul", [value, 2]),
+  ) as Output;
+  const grow = graph.addOp("AssignAddVariableOp", [handle, graph.constant(3, float)]);
+  await using session = new Session(graph);
+  await session.run([], { targets: [init] });
+  const fetched: Tensor[][] = [];
+  for (let i = 0; i < 3; i++) {
+    fetched.push(await session.run([value, y]));
+    await session.run([], { targets: [grow] });
+  }
+  expect(fetched.map((ts) => ts.map((t) => toNumbers(t)[0]))).toEqual([
+    [1, -1],
+    [4, -4],
+    [7, 14],
+  ]);
+});
+
 test("an array holds what a variable was, whatever the loop writes to it later", async () => {
   const graph = new Graph(CORE_OPS);
   const float = { dtype: "float32" } as const;
