@@ -13,6 +13,7 @@ import {
 } from "../base/index.ts";
 import type { GraphFile } from "../edit/graph/open-graph.ts";
 import { nearestNames } from "../formats/collection/index.ts";
+import { MAX_EXPANDED_BYTES, readTensorProto } from "../formats/graph-def/index.ts";
 import type { Graph, Operation, Output } from "../graph/index.ts";
 import type { SignatureDef, TensorInfo } from "../proto/index.ts";
 import { readNpy } from "../wire/index.ts";
@@ -83,7 +84,7 @@ export function needOperation(graph: Graph, name: string): Operation {
 }
 
 /**
- * Feeds of `NAME=VALUE` texts.
+ * Feeds of `NAME=VALUE` texts, and of a signature's defaults.
  *
  * @throws VarscopeError NOT_FOUND - no such tensor or file; INVALID_ARGUMENT - a value that the tensor's dtype does not take
  */
@@ -107,6 +108,11 @@ export async function readFeeds(
       signature === null ? name : signatureTensor(signature.inputs, name),
     );
     feeds.set(output, await readValue(text.slice(split + 1), output.dtype, name));
+  }
+  for (const [name, proto] of Object.entries(signature?.defaults ?? {})) {
+    const output = needOutput(file.graph, signatureTensor(signature!.inputs, name));
+    if (feeds.has(output)) continue;
+    feeds.set(output, readTensorProto(proto, `default of ${name}`, { left: MAX_EXPANDED_BYTES }));
   }
   return feeds;
 }

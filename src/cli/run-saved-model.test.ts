@@ -3,6 +3,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { newGraph, placeholder, Session, square, tensor } from "../index.ts";
+import { buildSignatureDef, saveSavedModel } from "../train/index.ts";
 import { runCli } from "./program.ts";
 
 const GOLDENS = join(import.meta.dirname, "..", "..", "tests", "goldens", "saved-model-run");
@@ -92,6 +94,21 @@ test("--init takes initial values, and runs the model's initialisation with its 
   const { out, err } = await cli("run", join(GOLDENS, "table1"), ...args);
   expect(err).toBe("");
   expect(JSON.parse(out).fetches).toEqual({ ids: [1], rows: [[2, 3]] });
+});
+
+test("a signature's defaults are fed where nothing else is", async () => {
+  const graph = newGraph();
+  const x = placeholder(graph, "float32", { shape: [2], name: "x" });
+  const signature = buildSignatureDef({ x }, { y: square(x) }, "tensorflow/serving/predict", {
+    x: tensor([2, 3], "float32"),
+  });
+  await using session = new Session(graph);
+  const folder = join(dir, "defaults");
+  await saveSavedModel(session, folder, { signatures: { serving_default: signature } });
+  const fetched = async (...feeds: string[]) =>
+    JSON.parse((await cli("run", folder, "--signature", "serving_default", ...feeds)).out).fetches;
+  expect(await fetched()).toEqual({ y: [4, 9] });
+  expect(await fetched("--feed", "x=[1,2]")).toEqual({ y: [1, 4] });
 });
 
 test("tags that no MetaGraph has are refused with those that there are", async () => {
