@@ -3,6 +3,7 @@
 import type { DType } from "../base/index.ts";
 import { Output } from "../graph/index.ts";
 import { type Variable, type Written, writeVariable } from "../variables/index.ts";
+import type { BatchNormalizationOptions } from "./batch-norm.ts";
 
 /** Variables and form of a layer. */
 export interface Norm {
@@ -23,6 +24,9 @@ export interface RenormVariables {
   readonly mean: Variable;
   readonly stddev: Variable;
 }
+
+/** Whether statistics are those of parts of the batch. */
+export const isInParts = (o: BatchNormalizationOptions): boolean => (o.virtualBatchSize ?? null) !== null;
 
 /** v -= (v - value) · (1 - momentum). Of an output the difference is taken by an op, in float32; of a number at once. */
 export function movingUpdate(v: Variable, value: Output, momentum: number | Output): Written {

@@ -8,14 +8,14 @@ import { type Graph, Output, smartCond, smartConstant } from "../graph/index.ts"
 import { concat, index, shape } from "../ops/index.ts";
 import { addWith, type Variable, type Written } from "../variables/index.ts";
 import type { BatchNormalizationOptions } from "./batch-norm.ts";
-import { afterWrite, castTo, movingUpdate, type Norm } from "./batch-norm-parts.ts";
+import { afterWrite, castTo, isInParts, movingUpdate, type Norm } from "./batch-norm-parts.ts";
 import { renormCorrection, renormVarianceUpdate } from "./batch-renorm.ts";
 import type { Layer } from "./layer.ts";
 import { moments, normalize } from "./moments.ts";
 
 /** The layer of small ops. */
 export function plainNorm(l: Layer, given: Output, norm: Norm, o: BatchNormalizationOptions): Output {
-  const parts = (o.virtualBatchSize ?? null) === null ? null : splitBatch(given, o.virtualBatchSize!);
+  const parts = isInParts(o) ? splitBatch(given, o.virtualBatchSize!) : null;
   const x = parts?.x ?? given;
   const axes = parts === null ? norm.axes : norm.axes.map((a) => a + 1);
   const y = normalizeAll(l, x, { ...norm, axes }, o);
@@ -72,7 +72,7 @@ function trainingValues(
   wide: Wide,
 ): { readonly mean: Output; readonly variance: Output; readonly scale: Factor; readonly offset: Factor } {
   const training = o.training ?? false;
-  const isVirtual = (o.virtualBatchSize ?? null) !== null;
+  const isVirtual = isInParts(o);
   const isReduced = (i: number): boolean => !norm.axes.includes(i) && !(isVirtual && i === 1);
   const over = [...x.shape!.keys()].filter(isReduced);
   const batch = moments(x, over, { keepDims: isVirtual || norm.axes.length > 1 });

@@ -9,7 +9,7 @@
  * @see TensorFlow 1.15 python/keras/layers/normalization.py; python/ops/nn_impl.py "moments", "batch_normalization", "fused_batch_norm"
  */
 
-import { type DType, type Shape, VarscopeError } from "../base/index.ts";
+import { type DType, VarscopeError } from "../base/index.ts";
 import type { Output } from "../graph/index.ts";
 import {
   Aggregation,
@@ -21,7 +21,7 @@ import {
   zerosInitializer,
 } from "../variables/index.ts";
 import { fusedNorm } from "./batch-norm-fused.ts";
-import type { Norm } from "./batch-norm-parts.ts";
+import { isInParts, type Norm } from "./batch-norm-parts.ts";
 import { plainNorm } from "./batch-norm-plain.ts";
 import { type RenormClipping, renormVariables } from "./batch-renorm.ts";
 import { type Layer, layer, type WeightsOptions } from "./layer.ts";
@@ -87,6 +87,7 @@ export function normLayer(
 
 function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
   const axes = axesOf(x, o);
+  checkSmall(x, axes, o);
   const fused = isFused(x, axes, o);
   const shape = statisticsShape(x.shape!, axes, o);
   const dtype: DType = x.dtype === "float16" || x.dtype === "bfloat16" ? "float32" : x.dtype;
@@ -127,63 +128,68 @@ function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
 
 /** One axis gives a vector; several keep the rank, and parts of a batch add an axis after the first. */
 function statisticsShape(
-  shape: Shape & readonly unknown[],
+  shape: readonly (number | null)[],
   axes: readonly number[],
   o: BatchNormalizationOptions,
 ): readonly number[] {
-  const isVirtual = (o.virtualBatchSize ?? null) !== null;
-  if (axes.length === 1 && !isVirtual) return [shape[axes[0]!]!];
+  if (axes.length === 1 && !isInParts(o)) return [shape[axes[0]!]!];
   const full = shape.map((d, i) => (axes.includes(i) ? d! : 1));
-  return isVirtual ? [full[0]!, 1, ...full.slice(1)] : full;
+  return isInParts(o) ? [full[0]!, 1, ...full.slice(1)] : full;
 }
 
 function axesOf(x: Output, o: BatchNormalizationOptions): number[] {
   const { shape } = x;
-  const fail = (what: string): never => {
-    throw new VarscopeError("INVALID_ARGUMENT", what, { at: x.name });
-  };
-  if (shape === null) return fail("Input has undefined rank");
+  if (shape === null) throw invalid(x, "Input has undefined rank");
   const given = o.axis ?? -1;
   const axes = (typeof given === "number" ? [given] : [...given]).map((a) => (a < 0 ? a + shape.length : a));
-  for (const a of axes)
-    if (a < 0 || a >= shape.length) fail(`Invalid axis: ${a}; x has rank ${shape.length}`);
-  if (new Set(axes).size !== axes.length) fail(`Duplicate axis: ${axes.join(", ")}`);
   for (const a of axes) {
-    if (shape[a] === null)
-      fail(`Input has undefined \`axis\` dimension: axis ${a} of ${JSON.stringify(shape)}`);
+    if (a < 0 || a >= shape.length) throw invalid(x, `Invalid axis: ${a}; x has rank ${shape.length}`);
+  }
+  if (new Set(axes).size !== axes.length) throw invalid(x, `Duplicate axis: ${axes.join(", ")}`);
+  for (const a of axes) {
+    if (shape[a] !== null) continue;
+    throw invalid(x, `Input has undefined \`axis\` dimension: axis ${a} of ${JSON.stringify(shape)}`);
   }
   return axes;
 }
 
+const invalid = (x: Output, what: string): VarscopeError =>
+  new VarscopeError("INVALID_ARGUMENT", what, { at: x.name });
+
+/** Limits and parts of the batch that make sense. */
+function checkSmall(x: Output, axes: readonly number[], o: BatchNormalizationOptions): void {
+  const wrong = Object.keys(o.renormClipping ?? {}).filter((key) => !["rmax", "rmin", "dmax"].includes(key));
+  if (wrong.length > 0) {
+    const what = `Received invalid keys for \`renorm_clipping\` argument: ${wrong.join(", ")}.`;
+    throw invalid(x, `${what} Supported values: rmax, rmin, dmax.`);
+  }
+  if (!isInParts(o)) return;
+  const size = o.virtualBatchSize!;
+  if (!Number.isInteger(size) || size <= 0) {
+    const what =
+      "`virtual_batch_size` must be a positive integer that divides the true batch size of the input tensor.";
+    throw invalid(x, `${what} Received: virtual_batch_size=${size}`);
+  }
+  if (axes.includes(0)) {
+    const what =
+      "When using `virtual_batch_size`, the batch dimension must be 0 and thus axis cannot include 0.";
+    throw invalid(x, `${what} Received axis=[${axes.join(", ")}]`);
+  }
+}
+
 /** One op can do it for images with their channels last, or first. */
 function isFused(x: Output, axes: readonly number[], o: BatchNormalizationOptions): boolean {
-  const fail = (what: string): never => {
-    throw new VarscopeError("INVALID_ARGUMENT", what, { at: x.name });
-  };
-  const isVirtual = (o.virtualBatchSize ?? null) !== null;
-  if (isVirtual && !(Number.isInteger(o.virtualBatchSize) && o.virtualBatchSize! > 0))
-    fail(
-      `\`virtual_batch_size\` must be a positive integer that divides the true batch size of the input tensor. Received: virtual_batch_size=${o.virtualBatchSize}`,
-    );
-  if (isVirtual && axes.includes(0))
-    fail(
-      `When using \`virtual_batch_size\`, the batch dimension must be 0 and thus axis cannot include 0. Received axis=[${axes.join(", ")}]`,
-    );
-  const wrong = Object.keys(o.renormClipping ?? {}).filter((key) => !["rmax", "rmin", "dmax"].includes(key));
-  if (wrong.length > 0)
-    fail(
-      `Received invalid keys for \`renorm_clipping\` argument: ${wrong.join(", ")}. Supported values: rmax, rmin, dmax.`,
-    );
   if (o.fused === false) return false;
   if (o.fused === true) {
-    if (o.renorm) fail("Passing both `fused=True` and `renorm=True` is not supported");
-    if (axes.length > 1) fail("Passing `fused=True` is only supported when a single axis is given");
-    if (isVirtual) fail("Passing `fused=True` is not supported when `virtual_batch_size` is specified.");
+    if (o.renorm) throw invalid(x, "Passing both `fused=True` and `renorm=True` is not supported");
+    if (axes.length > 1)
+      throw invalid(x, "Passing `fused=True` is only supported when a single axis is given");
+    if (isInParts(o))
+      throw invalid(x, "Passing `fused=True` is not supported when `virtual_batch_size` is specified.");
   }
-  if (o.renorm || isVirtual || x.shape!.length !== 4 || axes.length !== 1) return false;
+  if (o.renorm || isInParts(o) || x.shape!.length !== 4 || axes.length !== 1) return false;
   if (axes[0] === 1 || axes[0] === 3) return true;
   if (o.fused !== true) return false;
-  return fail(
-    `Unsupported axis, fused batch norm only supports axis == [1] or axis == [3]; axis is ${axes[0]}`,
-  );
+  const what = "Unsupported axis, fused batch norm only supports axis == [1] or axis == [3]";
+  throw invalid(x, `${what}; axis is ${axes[0]}`);
 }

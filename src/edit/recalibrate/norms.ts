@@ -74,14 +74,19 @@ export function normsOf(
   if (norms.length > 0) return { norms, left: [...left.values()] };
   throw new VarscopeError("NOT_FOUND", "no batch normalization with moving statistics can be computed", {
     at: graph.operations[0]?.name ?? "graph",
-    hint:
-      left.size > 0
-        ? [...left.values()]
-            .map((l) => `${l.layer} ${l.why}`)
-            .slice(0, 3)
-            .join("; ")
-        : "'varscope inspect' lists a graph's ops; constants folded into convolutions cannot be recalibrated",
+    hint: hintOf(graph, [...left.values()]),
   });
+}
+
+function hintOf(graph: Graph, left: readonly LeftNorm[]): string {
+  if (left.length > 0)
+    return left
+      .slice(0, 3)
+      .map((l) => `${l.layer} ${l.why}`)
+      .join("; ");
+  return graph.functions.size > 0
+    ? "inline the functions that it calls; planRecalibration does"
+    : "'varscope inspect' lists a graph's ops; what is folded into convolutions cannot be recalibrated";
 }
 
 /** Layers as data meet them: what comes after another needs more ops. */
