@@ -4,6 +4,7 @@
  */
 
 import { formatShape, isCompatible, scalar, type Tensor, VarscopeError } from "../../base/index.ts";
+import { writeAttr } from "../../formats/graph-def/index.ts";
 import { constantValue, type Graph, type Operation, type Output } from "../../graph/index.ts";
 import {
   changeNode,
@@ -79,6 +80,7 @@ export const solveConditionals: Pass = (graph, options = {}) => {
   }
   const draft = draftOf(graph);
   const before = needed(draft.nodes, outputs);
+  for (const [op, alive] of found.narrowed) narrow(draft, op, alive);
   for (const op of found.dead) draft.nodes.delete(op.name);
   // what only the dead computed is not needed; what waits for the dead does not wait any more
   for (const node of [...draft.nodes.values()]) {
@@ -112,6 +114,8 @@ interface Solved {
   readonly solved: Operation[];
   /** solved Merges, with the number of the input that lives */
   readonly merged: Map<Operation, number>;
+  /** Merges that lose some of their inputs, with those that live */
+  readonly narrowed: Map<Operation, readonly number[]>;
   readonly left: Left[];
 }
 
@@ -121,13 +125,15 @@ function solve(graph: Graph): Solved {
   const dead = new Set<Operation>();
   const solved: Operation[] = [];
   const merged = new Map<Operation, number>();
+  const narrowed = new Map<Operation, readonly number[]>();
   const left: Left[] = [];
   for (const op of graph.operations) {
     if (op.type === "Merge" || op.type === "RefMerge") {
       const alive = op.inputs.flatMap((x, i) => (deadOutputs.has(x) ? [] : [i]));
       if (alive.length === op.inputs.length) continue; // decided in each run, or a loop
       if (alive.length === 0) die(op);
-      else if (alive.length === 1) {
+      else if (alive.length > 1) narrowed.set(op, alive);
+      else {
         data.set(op.outputs[0]!, op.inputs[alive[0]!]!);
         solved.push(op);
         merged.set(op, alive[0]!);
@@ -161,7 +167,7 @@ function solve(graph: Graph): Solved {
   function isDeadEnd(op: Operation): boolean {
     return op.outputs.length > 0 && op.outputs.every((x) => deadOutputs.has(x));
   }
-  return { data, dead, solved, merged, left };
+  return { data, dead, solved, merged, narrowed, left };
 }
 
 /** Value of a Switch's predicate where it follows from constants. */
@@ -169,6 +175,23 @@ function predicateOf(op: Operation): boolean | null {
   const x = op.inputs[1]!;
   const value = constantValue(x) ?? (constantBehind(x)?.attrs.value as unknown as Tensor | undefined);
   return value == null || value.data.length !== 1 ? null : Boolean(value.data[0]);
+}
+
+/** A Merge of many, as a Case makes it, with the inputs that live. @throws VarscopeError UNIMPLEMENTED - others take the number of the input */
+function narrow(draft: ReturnType<typeof draftOf>, op: Operation, alive: readonly number[]): void {
+  if ([...op.consumers].some((c) => c.inputs.some((x) => x.op === op && x.index === 1)))
+    throw new VarscopeError("UNIMPLEMENTED", "the number of the branch is taken, and some branches go", {
+      at: op.name,
+    });
+  const node = draft.nodes.get(op.name)!;
+  const inputs = dataInputs(node);
+  changeNode(draft, op.name, {
+    input: joinInputs(
+      alive.map((i) => inputs[i]!),
+      controlInputs(node),
+    ),
+    attr: { ...node.attr, N: writeAttr(alive.length, "int") },
+  });
 }
 
 /** A Merge with one living input, where it is an output itself or its second result is taken. */

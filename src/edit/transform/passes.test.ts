@@ -327,6 +327,22 @@ test("solve-conditionals: one branch goes, an unknown predicate stays", async ()
   );
 });
 
+test("solve-conditionals takes branches that are never taken out of a Merge of many", async () => {
+  const g = new Graph(CORE_OPS);
+  const x = g.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [] } } });
+  const open = g.add("Placeholder", [], { name: "open", attrs: { dtype: "bool", shape: { dims: [] } } });
+  const never = g.addOp("Switch", [x, g.constant(false, { dtype: "bool", name: "never" })], { name: "s" });
+  const either = g.addOp("Switch", [x, open], { name: "t" });
+  const branches = [
+    g.add("Neg", [never.outputs[1]!], { name: "a" }),
+    ...either.outputs.map((y, i) => g.add("Abs", [y], { name: `b${i}` })),
+  ];
+  g.addOp("Merge", [branches], { name: "out" });
+  const { graph } = apply(g, "solve-conditionals");
+  expect(graph.operation("out").inputs.map((y) => y.op.name)).toEqual(["b0", "b1"]);
+  expect(graph.findOperation("a")).toBeUndefined();
+});
+
 test("a pipeline proves each pass on random inputs, and tells the largest error of each output", async () => {
   const graph = open("keras3.pb");
   const outputs = cases.keras3!.outputs;

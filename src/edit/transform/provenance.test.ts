@@ -110,5 +110,8 @@ test("broken records are refused by name", async () => {
   await expect(refold({ recipe: "***" })).rejects.toThrow("the recipe is no base64");
   await expect(refold({ recipe: "AAAA" })).rejects.toThrow("[DATA_LOSS]");
   await expect(refold({ constants: { none: { recipe: "x:0", from: [] } } })).rejects.toThrow(/NOT_FOUND/);
+  await expect(refold({ constants: { out: { recipe: "dense/kernel:0", from: [] } } })).rejects.toThrow(
+    "the record takes a BiasAdd for a constant",
+  );
   await expect(refold({}, async () => tensor([1, 2, 3]))).rejects.toThrow("the graph was made with float32");
 });

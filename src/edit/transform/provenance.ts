@@ -1,13 +1,14 @@
 /**
  * @file The record of a transformation: what was done, and how each constant is made from the variables, so that it can be made again from
- * other values. The recipe in it is a GraphDef: TensorFlow runs it, too. Start at `writeProvenance` and `refoldGraph`.
+ * other values. The recipe in it is a GraphDef: TensorFlow runs it, too. Start at `provenanceOf` and `refoldGraph`.
  */
 
 import { crc32c, formatShape, sameShape, type Tensor, VarscopeError } from "../../base/index.ts";
-import { readGraphDef, writeAttr, writeGraphDef } from "../../formats/graph-def/index.ts";
+import { parseGraphDef, readGraphDef, writeAttr, writeGraphDef } from "../../formats/graph-def/index.ts";
 import type { Graph, Operation } from "../../graph/index.ts";
 import { Session } from "../../run/index.ts";
 import { isFrozenVariable } from "../graph/open-graph.ts";
+import { recognise } from "../recognise.ts";
 import { changeNode, draftOf, graphOf } from "./draft.ts";
 import type { Origins, PlaceOf, VariablePlace } from "./origins.ts";
 import type { PassReport } from "./pass.ts";
@@ -114,15 +115,20 @@ export async function refoldGraph(
       },
     );
   }
-  const graph = readGraphDef(bytes, { registry });
+  const isText = recognise(bytes) === "graph-def-text";
+  const graph = isText
+    ? parseGraphDef(new TextDecoder().decode(bytes), { registry })
+    : readGraphDef(bytes, { registry });
   const names = Object.keys(record.constants);
   if (names.length === 0) return graph;
   const values = await runRecipe(record, registry, read);
   const draft = draftOf(graph);
   for (const [i, name] of names.entries()) {
     const op = graph.operation(name);
-    const now = op.attrs.value as unknown as Tensor;
     const value = values[i]!;
+    if (op.type !== "Const")
+      throw new VarscopeError("DATA_LOSS", `the record takes a ${op.type} for a constant`, { at: name });
+    const now = op.attrs.value as unknown as Tensor;
     if (now.dtype !== value.dtype || !sameShape(now.shape, value.shape)) {
       throw new VarscopeError(
         "INVALID_ARGUMENT",
