@@ -95,6 +95,9 @@ describe("a SavedModel that was written", () => {
     expect(saved.savedModelSchemaVersion).toBe(1n);
     await using model = await loadSavedModel(folder, { tags: ["gpu", "serve"] });
     expect(model.graph.operation("y").device).toBe("");
+    expect(model.trainOp).toBeNull();
+    await using training = await loadSavedModel(folder, { tags: ["train"] });
+    expect(training.trainOp!.name).toBe("y:0");
   });
 
   test("takes its assets along and runs its main op with their new paths", async () => {

@@ -14,9 +14,10 @@ import {
   openSavedModel,
   readSavedModelMeta,
   SavedModelKeys,
+  trainOpName,
   variablesPrefix,
 } from "../../formats/saved-model/index.ts";
-import { Graph, type Operation, type Registry } from "../../graph/index.ts";
+import { Graph, type Operation, type Output, type Registry } from "../../graph/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
 import type { MetaGraphDef, SaverDef, SignatureDef } from "../../proto/meta-graph.gen.ts";
 import { Session, type SessionOptions, variableKey } from "../../run/index.ts";
@@ -54,6 +55,8 @@ export interface LoadedModel {
   readonly signatures: { readonly [name: string]: SignatureDef };
   /** of the variables; null where there are none */
   readonly saver: Saver | null;
+  /** what makes a training step, if the model says so: run it as a target */
+  readonly trainOp: Operation | Output | null;
   /** where it is in the graph, without a slash: "" is the root */
   readonly scope: string;
   readonly def: MetaGraphDef;
@@ -106,12 +109,20 @@ export async function loadSavedModel(
     session,
     signatures,
     saver: imported.saver,
+    trainOp: trainOpOf(graph, def, scope),
     scope,
     def,
     run: (feeds = {}, call = {}) => callSignature({ session, signatures, scope, folder }, feeds, call),
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function trainOpOf(graph: Graph, def: MetaGraphDef, scope: string): Operation | Output | null {
+  const name = trainOpName(def);
+  if (name === null) return null;
+  const here = intoScope(scope)(name);
+  return /:\d+$/.test(name) ? graph.output(here) : graph.operation(here);
 }
 
 /** Two models in one session whose resources have one name are one, as in TensorFlow, which says nothing. */
