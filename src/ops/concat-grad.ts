@@ -4,8 +4,15 @@
  * @see TensorFlow python/ops/array_grad.py "_ConcatGradHelper"
  */
 
-import { toNumbers, VarscopeError } from "../base/index.ts";
-import { constantValue, type Grad, type Graph, type IndexedSlices, type Output } from "../graph/index.ts";
+import { type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
+import {
+  constantValue,
+  contextOfOutput,
+  type Grad,
+  type Graph,
+  type IndexedSlices,
+  type Output,
+} from "../graph/index.ts";
 import * as pieces from "./pieces.ts";
 
 /** From so many inputs on, TF cuts with one SplitV rather than a Slice for each. */
@@ -14,10 +21,18 @@ const MANY = 16;
 /** Gradients of `values`, which were put next to each other along `axis`. */
 export function concatGrad(g: Graph, dy: Grad, values: readonly Output[], axis: Output): Grad[] {
   if (values.length === 1) return [dy];
+  const near = isConstantOfElsewhere(dy, axis)
+    ? g.constant(axis.op.attrs.value as Tensor, { name: "Const" })
+    : axis;
   const rank = pieces.rank(values[0]!);
-  const dim = g.add("FloorMod", [axis, rank], { name: "mod" });
+  const dim = g.add("FloorMod", [near, rank], { name: "mod" });
   return pieces.isOutput(dy) ? denseParts(g, dy, values, dim) : slicedParts(g, dy, values, axis, dim);
 }
+
+/** Of another loop or branch than the gradient: TF makes it anew rather than let it through. */
+const isConstantOfElsewhere = (dy: Grad, axis: Output): boolean =>
+  axis.op.type === "Const" &&
+  contextOfOutput(axis.op) !== contextOfOutput((pieces.isOutput(dy) ? dy : dy.values).op);
 
 function denseParts(g: Graph, dy: Output, values: readonly Output[], dim: Output): Output[] {
   const sizes = inputShapes(values);

@@ -23,7 +23,6 @@ import {
   type Operation,
   type Output,
   type Spec,
-  switchOf,
   WhileContext,
 } from "../graph/index.ts";
 import { dense, element } from "./pieces.ts";
@@ -110,13 +109,12 @@ function mergeGrad(g: Graph, op: Operation, [dy]: readonly (Grad | null)[]): (Gr
 /** Both sides of a gradient; rows part by part. */
 function forkGrad(g: Graph, dy: Grad, pred: Output, name: string, colocate: boolean): readonly [Grad, Grad] {
   const fork = (x: Output, n: string): readonly [Output, Output] => {
-    if (colocate) return switchOf(x, pred, n);
     const op = g.addOp(x.isRef ? "RefSwitch" : "Switch", [x, pred], { name: n });
     return [op.output(0), op.output(1)];
   };
-  return isIndexedSlices(dy)
-    ? g.nameScope(name, () => forkRows(dy, (x) => fork(x, "Switch")))
-    : fork(dy, name);
+  const make = (): readonly [Grad, Grad] =>
+    isIndexedSlices(dy) ? g.nameScope(name, () => forkRows(dy, (x) => fork(x, "Switch"))) : fork(dy, name);
+  return colocate ? g.colocateWith(isIndexedSlices(dy) ? dy.values : dy, make, true) : make();
 }
 
 function forkRows(

@@ -2,6 +2,7 @@
 
 import { cond, type Graph, type Output, whileLoop } from "../../../src/graph/index.ts";
 import { addWith, getVariable, onesInitializer } from "../../../src/variables/index.ts";
+import { LOOP_GRADIENTS } from "./loop-gradients.ts";
 import { add, holder, identity, mul, type Program, sub, use } from "./pieces.ts";
 
 const less = (x: Output, y: Output | number): Output => x.graph.add("Less", [x, y]);
@@ -196,6 +197,7 @@ function ordered(g: Graph): void {
 }
 
 export const LOOP_PROGRAMS: Readonly<Record<string, Program>> = {
+  ...LOOP_GRADIENTS,
   counting,
   weights,
   resource_weights: resourceWeights,
