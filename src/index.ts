@@ -42,10 +42,13 @@ export {
   formatDevice,
   Graph,
   type IndexedSlices,
+  type LoopValue,
   Operation,
   Output,
   parseDevice,
   smartCond,
+  type WhileLoopOptions,
+  whileLoop,
 } from "./graph/index.ts";
 export {
   type ArgOptions,
