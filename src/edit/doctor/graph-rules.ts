@@ -200,7 +200,7 @@ const emaOfStatistics: GraphCheck = function* (graph, p) {
     variables: raw,
     value: raw.length,
     message: `${counted(averaged.size, "variable")} averaged, ${counted(raw.length, "moving statistic")} (${listed(raw)}) not: averaged weights are evaluated with the statistics of the raw ones`,
-    repair: `varscope edit ${quoted(p.path)} OUT --ema  # then recalibrate by running the update ops`,
+    repair: `varscope edit ${quoted(p.path)} OUT --ema  # then: varscope recalibrate GRAPH --checkpoint OUT`,
   };
 };
 

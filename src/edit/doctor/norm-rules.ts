@@ -59,7 +59,7 @@ function* neverUpdated(p: Patient): Generator<Found> {
     repair: updatesCommand(
       p,
       still,
-      "make the train op depend on collection update_ops, then train or recalibrate",
+      "make the train op depend on collection update_ops and train, or: varscope recalibrate",
     ),
   };
 }

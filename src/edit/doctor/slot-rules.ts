@@ -213,7 +213,7 @@ function* untracked(p: Patient): Generator<Found> {
     value: raw.length,
     severity: "info",
     message: `${counted(raw.length, "moving statistic")} without moving average: averaged weights are evaluated with the statistics of the raw ones; usual, and better recalibrated`,
-    repair: `varscope edit ${quoted(p.path)} OUT --ema`,
+    repair: `varscope edit ${quoted(p.path)} OUT --ema  # then: varscope recalibrate GRAPH --checkpoint OUT`,
   };
 }
 
