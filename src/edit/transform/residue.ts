@@ -75,7 +75,7 @@ export const removeControlResidue: Pass = (graph, options = {}) => {
       kept.map((c) => c.name),
     );
     changeNode(draft, op.name, { input });
-    done.push({ at: op.name, what: `${weak.length} control edges dropped` });
+    done.push({ at: op.name, what: `control edges dropped: ${weak.length}` });
   }
   if (done.length > 0) dropUnneeded(draft, before, outputs);
   return finish(draft, "remove-control-residue", done, left);
