@@ -25,6 +25,18 @@ test("lists and arrays of two billion elements take no memory until they are ask
   await expect(session.run(array.concat())).rejects.toMatchObject({ code: "RESOURCE_EXHAUSTED" });
 });
 
+test("a shape of -1 may come in the run, as it does in loops; TensorFlow wants it earlier", async () => {
+  const g = new Graph(CORE_OPS);
+  const shape = g.add("Placeholder", [], { name: "shape", attrs: { dtype: "int32", shape: { dims: [] } } });
+  const list = g.add("TensorListFromTensor", [g.constant([[1, 2]], { dtype: "float32" }), shape]);
+  const y = g.add("TensorListStack", [list, shape], { attrs: F32 });
+  await using session = new Session(g);
+  expect(toNumbers(await session.run(y, { feeds: { "shape:0": -1 } }))).toEqual([1, 2]);
+  await expect(session.run(y, { feeds: { "shape:0": 3 } })).rejects.toThrow(
+    /The only valid scalar shape tensor/,
+  );
+});
+
 test("an array is made anew in each run, and sessions do not share it", async () => {
   const g = new Graph(CORE_OPS);
   const x = g.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [] } } });
