@@ -20,6 +20,7 @@ import {
   needed,
   typeAttr,
 } from "../transform/draft.ts";
+import { inlineFunctions } from "../transform/inline.ts";
 import { notInGraph } from "../transform/pass.ts";
 import { ON_VALUES } from "../transform/repair-graph.ts";
 
@@ -53,9 +54,9 @@ export function convertVariablesToConstants(
   return freezeGraph(graph, outputs, valueFor, options);
 }
 
-/** The same with values from anywhere: a checkpoint, an edit. */
+/** The same with values from anywhere: a checkpoint, an edit. Functions are inlined. */
 export function freezeGraph(
-  graph: Graph,
+  given: Graph,
   outputs: readonly string[],
   valueFor: ValueOf,
   options: FreezeOptions = {},
@@ -67,6 +68,7 @@ export function freezeGraph(
       { at: outputs, hint: `write ["${outputs}"]` },
     );
   }
+  const { graph } = inlineFunctions(given, { outputs });
   const def = toGraphDef(graph);
   const wanted = options.dropUpdates === true ? withoutUpdates(def.node, graph) : def.node;
   const nodes = subgraph(wanted, outputs);

@@ -21,6 +21,7 @@ export const inlineFunctions: Pass = (graph, options = {}) => {
   const outputs = outputsOf(graph, options);
   if (!isFunctional(graph)) return { graph, report };
   const stripped = stripUnused(graph, { outputs }).graph;
+  if (!isFunctional(stripped)) return { graph, report };
   const calls = stripped.operations.filter(
     (op) =>
       stripped.functions.has(op.type) ||

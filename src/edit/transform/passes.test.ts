@@ -77,6 +77,14 @@ test.each(["layer_training", "layer_training_small_ops"])(
   },
 );
 
+test("freezing inlines functions: a conditional on the training flag is a Switch", async () => {
+  const name = "placeholder_flag_functions";
+  const graph = frozen(name, open(`${name}.graph.pb`));
+  expect(graph.operations.some((op) => op.type === "StatelessIf" || op.type === "If")).toBe(false);
+  expect(graph.operations.some((op) => op.type === "Merge")).toBe(true);
+  expectNear(await run(graph, name), fromWire(cases[name]!.results[0]!));
+});
+
 test("set-inference takes dropout out, as TensorFlow builds it and has built it", async () => {
   const { graph, report } = apply(open("dropout.pb"), "set-inference");
   expect(report.done.map((d) => d.at).sort()).toEqual(["first/SelectV2", "second", "third"]);
