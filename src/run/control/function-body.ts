@@ -67,7 +67,11 @@ function instantiate(library: Graph, def: FunctionDef, given: Attrs): Body {
       op: node.op,
       device: node.device,
       input: node.input.map((text) => spell(text, node.name)),
-      attr: Object.fromEntries(Object.entries(node.attr).map(([k, v]) => [k, filled(v, attrs)])),
+      attr: Object.fromEntries(
+        Object.entries(node.attr)
+          .filter(([k]) => k !== "_output_shapes" || !hasOutputList(library, node.op))
+          .map(([k, v]) => [k, filled(v, attrs)]),
+      ),
     }),
   );
   const graph = new Graph(library.registry);
@@ -89,6 +93,10 @@ function instantiate(library: Graph, def: FunctionDef, given: Attrs): Body {
     controls: [...new Set([...returned, ...effects])],
   };
 }
+
+/** Whether the number of outputs follows from a list of types: TensorFlow's second gradients shorten that list, and leave the shapes noted. */
+const hasOutputList = (library: Graph, op: string): boolean =>
+  Object.values(library.registry.get(op)?.outputs ?? {}).some((type) => type.startsWith("["));
 
 /** Whether an op must run although nothing asks for a result of it. */
 const hasEffect = ({ def }: Operation): boolean =>
