@@ -46,8 +46,12 @@ export function zeros(graph: Graph, shape: readonly number[], dtype: DType, name
   );
 }
 
-/** Zeros of the shape of the variable behind a resource. */
-export const zerosOfVariable = (x: Output): Output => filled(variableShape(x), 0, zerosDType(x), "zeros");
+/** Zeros of the shape of the variable behind a resource; `isKnown`: the shape is a Const, if it is known. */
+export function zerosOfVariable(x: Output, isKnown = false): Output {
+  const known = isKnown ? (x.handle?.shape ?? null) : null;
+  const shape = isStatic(known) ? x.graph.constant([...known], { dtype: "int32" }) : variableShape(x);
+  return filled(shape, 0, zerosDType(x), "zeros");
+}
 
 /** Shape of the variable behind a resource, as a vector. */
 const variableShape = (x: Output): Output => x.graph.add("VariableShape", [x], { name: "VariableShape" });

@@ -181,7 +181,9 @@ export class LoopStates {
 function staticZeros(grad: LoopGrad, y: Output, branch: CondContext | null): Output {
   const { graph, dtype } = y;
   const zero =
-    dtype === "resource" ? zerosOfVariable(y) : graph.constant(0, { dtype, shape: y.shape as number[] });
+    dtype === "resource"
+      ? zerosOfVariable(y, true)
+      : graph.constant(0, { dtype, shape: y.shape as number[] });
   if (branch === null) return zero;
   return switchOf(zero, grad.history.get(branch.pred.name) ?? branch.pred)[(1 - branch.branch) as 0 | 1];
 }

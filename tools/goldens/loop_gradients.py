@@ -284,6 +284,158 @@ def none():
     return run(1, [{"x:0": 2.0, "w:0": 3.0}], names)
 
 
+@program
+def cond_in_cond():
+    x = holder("x", [None])
+    w = holder("w", [])
+
+    def body(i, s):
+        def even():
+            return tf.cond(tf.equal(i, 2), lambda: s * s, lambda: s * w)
+
+        return i + 1, tf.cond(tf.equal(i % 2, 0), even, lambda: tf.tanh(s) + x)
+
+    y = tf.while_loop(lambda i, s: i < 4, body, [0, x])[1]
+    names = name_all(tf.gradients(y, [x, w]), ["dx", "dw"])
+    return run(1, [{"x:0": [0.5, -0.25], "w:0": 0.75}], names)
+
+
+@program
+def loop_in_cond_in_loop():
+    x = holder("x", [])
+    w = holder("w", [])
+
+    def body(i, s):
+        def loop():
+            return tf.while_loop(lambda j, u: j < i, lambda j, u: (j + 1, u * w), [tf.constant(0), s])[1]
+
+        return i + 1, tf.cond(tf.equal(i % 2, 0), loop, lambda: s * x)
+
+    y = tf.while_loop(lambda i, s: i < 4, body, [0, x])[1]
+    names = name_all(tf.gradients(y, [x, w]), ["dx", "dw"])
+    return run(1, [{"x:0": 0.5, "w:0": 0.75}], names)
+
+
+@program
+def asked_in_cond():
+    x = holder("x", [])
+    goes = holder("goes", [], tf.bool)
+    y = tf.while_loop(lambda i, s: i < 3, lambda i, s: (i + 1, s * x), [0, x])[1]
+
+    def inside():
+        z = tf.while_loop(lambda i, s: i < 2, lambda i, s: (i + 1, s * x), [tf.constant(0), y])[1]
+        return tf.gradients(z, [y])[0]
+
+    tf.identity(tf.cond(goes, inside, lambda: x), name="dy")
+    return run(2, [{"x:0": 3.0, "goes:0": True}, {"x:0": 3.0, "goes:0": False}], ["dy:0"])
+
+
+@program
+def asked_in_loop():
+    x = holder("x", [])
+
+    def body(i, s):
+        z = tf.while_loop(lambda j, u: j < 2, lambda j, u: (j + 1, u * s * x), [tf.constant(0), s])[1]
+        s = s - 0.1 * tf.gradients(z, [s])[0]
+        return i + 1, s
+
+    tf.identity(tf.while_loop(lambda i, s: i < 3, body, [0, x])[1], name="y")
+    return run(1, [{"x:0": 0.5}], ["y:0"])
+
+
+@program
+def read_in_cond():
+    use(True)
+    x = holder("x", [2])
+    w = tf.get_variable("w", [2], initializer=tf.ones_initializer())
+    table = tf.get_variable("table", [3, 2], initializer=tf.ones_initializer())
+
+    def body(i, s):
+        return i + 1, tf.cond(tf.equal(i % 2, 0), lambda: s * w, lambda: s + tf.gather(table, i))
+
+    y = tf.while_loop(lambda i, s: i < 3, body, [0, x])[1]
+    dw, dtable = tf.gradients(y * y, [w, table])
+    names = name_all([dw, dtable.values, dtable.indices], ["dw", "values", "indices"])
+    return run(1, [{"x:0": [0.5, 2.0]}], names)
+
+
+@program
+def none_within():
+    x = holder("x", [])
+
+    def body(i, s):
+        t = tf.while_loop(lambda j, u: j < 2, lambda j, u: (j + 1, u * x), [tf.constant(0), s], back_prop=False)[1]
+        return i + 1, s * x + t
+
+    y = tf.while_loop(lambda i, s: i < 3, body, [0, x])[1]
+    names = name_all(tf.gradients(y, [x]), ["dx"])
+    return run(1, [{"x:0": 0.5}], names)
+
+
+@program
+def arrays_in_nested():
+    x = holder("x", [2, 3])
+    rows = tf.TensorArray(tf.float32, 2).unstack(x)
+    sums = tf.TensorArray(tf.float32, 2)
+
+    def outer(i, out):
+        row = rows.read(i)
+
+        def inner(j, u):
+            return j + 1, u * row + row
+
+        u = tf.while_loop(lambda j, u: j < i + 1, inner, [tf.constant(0), row])[1]
+        return i + 1, out.write(i, u)
+
+    out = tf.while_loop(lambda i, o: i < 2, outer, [tf.constant(0), sums])[1]
+    names = name_all(tf.gradients(out.stack(), [x]), ["dx"])
+    return run(1, [{"x:0": [[0.5, 1.0, 2.0], [0.1, 0.2, 0.3]]}], names)
+
+
+def through_file(build):
+    made = tf.Graph()
+    with made.as_default():
+        build()
+        meta = tf.train.export_meta_graph()
+    tf.train.import_meta_graph(meta)
+
+
+def imported_nested():
+    def build():
+        x = holder("x", [])
+        n = holder("n", [], tf.int32)
+
+        def inner(i, s):
+            return tf.while_loop(lambda j, u: j < i, lambda j, u: (j + 1, u * x * s), [tf.constant(0), s])[1]
+
+        tf.identity(tf.while_loop(lambda i, s: i < n, lambda i, s: (i + 1, inner(i, s) + 1.0), [0, x])[1], name="y")
+
+    through_file(build)
+    graph = tf.get_default_graph()
+    x, y = graph.get_tensor_by_name("x:0"), graph.get_tensor_by_name("y:0")
+    names = name_all(tf.gradients(y, [x]), ["dx"])
+    return run(1, [{"x:0": 0.5, "n:0": 3}], names)
+
+
+def imported_cond():
+    def build():
+        x = holder("x", [None])
+
+        def body(i, s):
+            return i + 1, tf.cond(tf.equal(i % 2, 0), lambda: s * x, lambda: tf.tanh(s))
+
+        tf.identity(tf.while_loop(lambda i, s: i < 4, body, [0, x])[1], name="y")
+
+    through_file(build)
+    graph = tf.get_default_graph()
+    x, y = graph.get_tensor_by_name("x:0"), graph.get_tensor_by_name("y:0")
+    names = name_all(tf.gradients(y, [x]), ["dx"])
+    return run(1, [{"x:0": [0.5, 0.25]}], names)
+
+
+IMPORTED = {"nested": imported_nested, "cond": imported_cond}
+
+
 def rnn(resource):
     use(resource)
     x = holder("x", [3, None, 2])

@@ -142,3 +142,4 @@ def ordered():
 
 if __name__ == "__main__":
     write({**PROGRAMS, **loop_gradients.PROGRAMS}, OUT, "loops.py")
+    write(loop_gradients.IMPORTED, OUT / "imported", "loops.py")

@@ -2,9 +2,10 @@
 
 import { gradients } from "../../../src/autodiff/index.ts";
 import type { Tensor } from "../../../src/base/index.ts";
-import { cond, type Grad, type Graph, isIndexedSlices, Output, whileLoop } from "../../../src/graph/index.ts";
+import { exportMetaGraph } from "../../../src/formats/meta-graph/index.ts";
+import { cond, type Grad, Graph, isIndexedSlices, Output, whileLoop } from "../../../src/graph/index.ts";
 import { tensorArray } from "../../../src/ops/index.ts";
-import { gradientDescentOptimizer } from "../../../src/train/index.ts";
+import { gradientDescentOptimizer, importMetaGraph } from "../../../src/train/index.ts";
 import {
   addWith,
   getVariable,
@@ -294,6 +295,184 @@ function none(g: Graph): void {
   nameAll(gradientsOf(add(y!, x), [x]), "dx");
 }
 
+const modulo = (i: Output, n: number): Output => i.graph.add("FloorMod", [i, n], { name: "mod" });
+const equals = (x: Output, y: number): Output => x.graph.add("Equal", [x, y]);
+
+/** A loop whose body chooses by its counter, which the choice needs before it grows. */
+const choosing = (g: Graph, times: number, x: Output, choose: (i: Output, s: Output) => Output): Output =>
+  whileLoop(
+    g,
+    (i) => less(i!, times),
+    (i, s) => {
+      const j = next(i!);
+      return [j, choose(i!, s!)];
+    },
+    [int(0), x],
+  )[1]!;
+
+function condInCond(g: Graph): void {
+  const x = holder(g, "x", [null]);
+  const w = holder(g, "w", []);
+  const even = (i: Output, s: Output): Output =>
+    cond(
+      equals(i, 2),
+      () => mul(s, s),
+      () => mul(s, w),
+    ) as Output;
+  const y = choosing(
+    g,
+    4,
+    x,
+    (i, s) =>
+      cond(
+        equals(modulo(i, 2), 0),
+        () => even(i, s),
+        () => add(tanh(s), x),
+      ) as Output,
+  );
+  nameAll(gradientsOf(y, [x, w]), "dx", "dw");
+}
+
+function loopInCondInLoop(g: Graph): void {
+  const x = holder(g, "x", []);
+  const w = holder(g, "w", []);
+  const loop = (i: Output, s: Output): Output =>
+    rounds(g, i, (_, u) => [mul(u!, w)], [s], { from: zero(g) })[0]!;
+  const y = choosing(
+    g,
+    4,
+    x,
+    (i, s) =>
+      cond(
+        equals(modulo(i, 2), 0),
+        () => loop(i, s),
+        () => mul(s, x),
+      ) as Output,
+  );
+  nameAll(gradientsOf(y, [x, w]), "dx", "dw");
+}
+
+function askedInCond(g: Graph): void {
+  const x = holder(g, "x", []);
+  const goes = holder(g, "goes", [], "bool");
+  const [y] = rounds(g, 3, (_, s) => [mul(s!, x)], [x]);
+  const slope = (): Output => {
+    const [z] = rounds(g, 2, (_, s) => [mul(s!, x)], [y!], { from: zero(g) });
+    return gradientsOf(z!, [y!])[0] as Output;
+  };
+  identity(cond(goes, slope, () => x) as Output, "dy");
+}
+
+function askedInLoop(g: Graph): void {
+  const x = holder(g, "x", []);
+  const step = (s: Output): Output => {
+    const [z] = rounds(g, 2, (_, u) => [mul(mul(u!, s), x)], [s], { from: zero(g) });
+    return sub(s, mul(0.1, gradientsOf(z!, [s])[0] as Output));
+  };
+  const [, y] = whileLoop(
+    g,
+    (i) => less(i!, 3),
+    (i, s) => {
+      const t = step(s!);
+      return [next(i!), t];
+    },
+    [int(0), x],
+  );
+  identity(y!, "y");
+}
+
+function readInCond(g: Graph): void {
+  use(g, true);
+  const x = holder(g, "x", [2]);
+  const w = getVariable(g, "w", { shape: [2], initializer: onesInitializer() });
+  const table = getVariable(g, "table", { shape: [3, 2], initializer: onesInitializer() });
+  const y = choosing(
+    g,
+    3,
+    x,
+    (i, s) =>
+      cond(
+        equals(modulo(i, 2), 0),
+        () => mul(s, w),
+        () => add(s, gather(table, i)),
+      ) as Output,
+  );
+  const [dw, dtable] = gradientsOf(mul(y, y), [w, table]);
+  nameAll([dw!], "dw");
+  nameRows(dtable!);
+}
+
+function noneWithin(g: Graph): void {
+  const x = holder(g, "x", []);
+  const [, y] = whileLoop(
+    g,
+    (i) => less(i!, 3),
+    (i, s) => {
+      const [t] = rounds(g, 2, (_, u) => [mul(u!, x)], [s!], { from: zero(g), backProp: false });
+      const j = next(i!);
+      return [j, add(mul(s!, x), t!)];
+    },
+    [int(0), x],
+  );
+  nameAll(gradientsOf(y!, [x]), "dx");
+}
+
+function arraysInNested(g: Graph): void {
+  const x = holder(g, "x", [2, 3]);
+  const rows = tensorArray(g, "float32", 2).unstack(x);
+  const sums = tensorArray(g, "float32", 2);
+  const outer = (i: Output, flow: Output): Output[] => {
+    const row = rows.read(i);
+    const [, u] = whileLoop(
+      g,
+      (j) => less(j!, add(i, 1)),
+      (j, v) => {
+        const k = next(j!);
+        return [k, add(mul(v!, row), row)];
+      },
+      [zero(g), row],
+    );
+    const k = next(i);
+    return [k, sums.withFlow(flow).write(i, u!).flow];
+  };
+  const [, flow] = whileLoop(
+    g,
+    (i) => less(i!, 2),
+    (i, out) => outer(i!, out!),
+    [zero(g), sums.flow],
+  );
+  nameAll(gradientsOf(sums.withFlow(flow!).stack(), [x]), "dx");
+}
+
+/** The same graph, as it comes back from a file. */
+function imported(g: Graph, build: (made: Graph) => void): void {
+  const made = new Graph(g.registry);
+  build(made);
+  importMetaGraph(g, exportMetaGraph(made));
+  nameAll(gradientsOf(g.output("y:0"), [g.output("x:0")]), "dx");
+}
+
+const importedNested = (g: Graph): void =>
+  imported(g, (made) => {
+    const x = holder(made, "x", []);
+    const n = holder(made, "n", [], "int32");
+    const inner = (i: Output, s: Output): Output =>
+      rounds(made, i, (_, u) => [mul(mul(u!, x), s)], [s], { from: zero(made) })[0]!;
+    identity(rounds(made, n, (i, s) => [add(inner(i, s!), 1)], [x])[0]!, "y");
+  });
+
+const importedCond = (g: Graph): void =>
+  imported(g, (made) => {
+    const x = holder(made, "x", [null]);
+    const choose = (i: Output, s: Output): Output =>
+      cond(
+        equals(modulo(i, 2), 0),
+        () => mul(s, x),
+        () => tanh(s),
+      ) as Output;
+    identity(choosing(made, 4, x, choose), "y");
+  });
+
 const rnn = (resource: boolean) => (g: Graph) => {
   use(g, resource);
   const x = holder(g, "x", [3, null, 2]);
@@ -358,6 +537,18 @@ export const LOOP_GRADIENTS: Readonly<Record<string, Program>> = {
   gradient_one_after_another: oneAfterAnother,
   gradient_inside: inside,
   gradient_none: none,
+  gradient_cond_in_cond: condInCond,
+  gradient_loop_in_cond_in_loop: loopInCondInLoop,
+  gradient_asked_in_cond: askedInCond,
+  gradient_asked_in_loop: askedInLoop,
+  gradient_read_in_cond: readInCond,
+  gradient_none_within: noneWithin,
+  gradient_arrays_in_nested: arraysInNested,
   gradient_rnn_ref: rnn(false),
   gradient_rnn_resource: rnn(true),
+};
+
+export const IMPORTED_LOOPS: Readonly<Record<string, Program>> = {
+  nested: importedNested,
+  cond: importedCond,
 };
