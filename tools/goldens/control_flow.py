@@ -153,6 +153,27 @@ def second_gradient():
     return [y, dy, t.gradients(dy, x)[0]], [{x: np.float32(1.25)}]
 
 
+@program("v2")
+def tapes():
+    """Two tapes around a loop: TensorFlow drops outputs of a While and leaves the shapes that it noted of them."""
+    x = t.placeholder(tf.float32, [2, 2], name="x")
+
+    @tf.function
+    def second(v):
+        with tf.GradientTape() as outer:
+            outer.watch(v)
+            with tf.GradientTape() as inner:
+                inner.watch(v)
+                y = v
+                for _ in tf.range(2):
+                    y = y * v
+                total = tf.reduce_sum(y)
+            dy = inner.gradient(total, v)
+        return outer.gradient(dy, v)
+
+    return [second(x)], [{x: normal(2, 2)}]
+
+
 @program()
 def growing():
     """A variable whose shape changes from one iteration to the next."""
@@ -419,7 +440,7 @@ def write_graph(name, style):
         fetches, runs = build()
         fetches = [tf.convert_to_tensor(x) for x in fetches]
         init = t.global_variables_initializer() if t.global_variables() else None
-        graph_def = graph.as_graph_def()
+        graph_def = graph.as_graph_def(add_shapes=name == "tapes")
         file = f"{name}.{style}.pb.gz"
         write_pb(file, graph_def)
         with t.Session(graph=graph) as session:
