@@ -1,6 +1,6 @@
 /** @file Tensors of one value, and of other dtypes. Sequences and one-hot rows are in sequence.ts. */
 
-import { type DType, isStatic, type Shape, type Tensor, VarscopeError, zeros } from "../base/index.ts";
+import { type DType, isStatic, type Shape, type Tensor, VarscopeError } from "../base/index.ts";
 import {
   attr,
   defineOp,
