@@ -2,7 +2,7 @@
 
 import { tensor } from "../../base/index.ts";
 import type { FuncValue, Operation, Output } from "../../graph/index.ts";
-import type { Inlined, Level } from "./inline.ts";
+import { type Inlined, type Level, resultTypes } from "./inline.ts";
 
 interface Branch {
   readonly f: FuncValue;
@@ -27,7 +27,7 @@ export function lowerConditional(level: Level, op: Operation): Inlined {
 export function lowerChoice(level: Level, op: Operation): Inlined {
   const [index, ...args] = level.inputsOf(op);
   const functions = op.attrs.branches as unknown as readonly FuncValue[];
-  if (functions.length === 1) return level.inline(op, functions[0]!, args);
+  if (functions.length === 1) return level.inline(op, functions[0]!, args, resultTypes(op));
   const name = nameOf(level, op);
   const { inliner } = level;
   const number = (n: number): Output =>
@@ -63,7 +63,7 @@ function join(level: Level, op: Operation, branches: readonly Branch[], args: re
   const taken = branches.map((branch) => {
     const pivot = inliner.node("Identity", [behind(branch.pred, branch)], `${name}/pivot`);
     const inner = args.map((x) => behind(x, branch));
-    const inlined = level.inline(op, branch.f, inner, {
+    const inlined = level.inline(op, branch.f, inner, resultTypes(op), {
       prefix: `${name}/${branch.f.func}/`,
       pivot,
     });

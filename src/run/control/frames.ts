@@ -89,7 +89,9 @@ export function partsOf(frame: Frame): FrameParts {
   const variables: LoopVariable[] = [];
   let loopCond: Operation | null = null;
   for (const enter of frame.enters) {
-    const merge = [...enter.consumers].find((op) => kind(op) === "merge" && op.inputs.some(isNext));
+    const merge = [...enter.consumers].find(
+      (op) => kind(op) === "merge" && op.inputs.length === 2 && op.inputs.some(isNext),
+    );
     if (merge === undefined) {
       constants.push(enter);
       continue;

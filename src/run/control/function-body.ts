@@ -54,11 +54,18 @@ export function functionBody(library: Graph, name: string, attrs: Attrs, at: str
   return made;
 }
 
-const readFunction = (library: Graph, name: string): FunctionDef =>
-  readMessage(FunctionDefSchema, library.functions.get(name)!, `function ${name}`);
+const decoded = new WeakMap<Uint8Array, FunctionDef>();
+
+function readFunction(library: Graph, name: string): FunctionDef {
+  const bytes = library.functions.get(name)!;
+  const def = decoded.get(bytes) ?? readMessage(FunctionDefSchema, bytes, `function ${name}`);
+  decoded.set(bytes, def);
+  return def;
+}
 
 function instantiate(library: Graph, def: FunctionDef, given: Attrs): Body {
   const attrs = attrsOf(def, given);
+  for (const args of [def.signature?.inputArg, def.signature?.outputArg]) checkLength(args ?? [], attrs, def);
   const inputs = (def.signature?.inputArg ?? []).flatMap((arg, i) => argNodes(arg, attrs, def, i));
   const spell = speller(library, def, attrs);
   const nodes = def.nodeDef.map((node) =>
@@ -138,7 +145,20 @@ function argLength(arg: OpDef_ArgDef, attrs: ProtoAttrs): number | null {
   }
   if (arg.numberAttr === "") return null;
   const count = attrs[arg.numberAttr]?.value;
-  return count?.case === "i" ? Number(count.value) : 0;
+  return count?.case === "i" ? Math.max(0, Number(count.value)) : 0;
+}
+
+/** Lists of tensors are as long as a number says. */
+const MAX_TENSORS = 100_000;
+
+function checkLength(args: readonly OpDef_ArgDef[], attrs: ProtoAttrs, def: FunctionDef): void {
+  const count = args.reduce((n, arg) => n + (argLength(arg, attrs) ?? 1), 0);
+  if (count <= MAX_TENSORS) return;
+  throw new VarscopeError(
+    "RESOURCE_EXHAUSTED",
+    `a function of ${count} tensors; at most ${MAX_TENSORS} are possible`,
+    { at: `function ${def.signature?.name ?? ""}` },
+  );
 }
 
 function argNodes(arg: OpDef_ArgDef, attrs: ProtoAttrs, def: FunctionDef, index: number): NodeDef[] {

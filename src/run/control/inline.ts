@@ -5,7 +5,7 @@
  * @see TensorFlow core/common_runtime/inline_function_utils.cc, lower_if_op.cc, lower_case_op.cc
  */
 
-import { VarscopeError } from "../../base/index.ts";
+import { type DType, VarscopeError } from "../../base/index.ts";
 import type { Attrs, ControlKind, FuncValue, Graph, Operation, Output } from "../../graph/index.ts";
 import { lowerChoice, lowerConditional } from "./conditional.ts";
 import { copyOutputs } from "./copy.ts";
@@ -16,7 +16,19 @@ import { makeFrame, makeLoop } from "./make-loop.ts";
 
 /** Functions that call each other deeper than this call themselves without end. */
 const MAX_DEPTH = 100;
-const MAX_OPS = 2_000_000;
+/** What calls and loops add to a graph: a few functions that call each other twice could make more ops than any memory holds. */
+const MAX_OPS = 500_000;
+/** These cost about as much as one op. */
+const CONTROL_EDGES = 8;
+const NAME_CHARACTERS = 256;
+/** A graph of its own costs about as much as so many ops. */
+const GRAPH = 8;
+
+/** What may still be made, in ops, by all that copies one graph; bodies that were counted. */
+interface Budget {
+  left: number;
+  readonly bodies: Set<Body>;
+}
 
 /** What becomes of loops: one op each, to be run; as they are; or, of functional ones, TensorFlow 1's frames. */
 export type LoopStyle = "run" | "keep" | "lower";
@@ -26,31 +38,58 @@ export class Inliner {
   readonly target: Graph;
   readonly library: Graph;
   readonly loops: LoopStyle;
-  private copied = 0;
+  private readonly budget: Budget;
+  /** the number that was given last, by name */
+  private readonly numbers = new Map<string, number>();
 
-  constructor(target: Graph, library: Graph, loops: LoopStyle) {
+  constructor(target: Graph, library: Graph, loops: LoopStyle, budget?: Budget) {
     this.target = target;
     this.library = library;
     this.loops = loops;
+    this.budget = budget ?? { left: library.operations.length + MAX_OPS, bodies: new Set() };
   }
 
   /** Copies into another graph: the side of a loop. */
   into(target: Graph): Inliner {
-    return new Inliner(target, this.library, this.loops);
+    this.take(GRAPH, this.target.operations[0]?.name ?? "");
+    return new Inliner(target, this.library, this.loops, this.budget);
   }
 
   /** `name`, or with a number behind it where that is taken. */
   fresh(name: string): string {
-    let free = name;
-    for (let i = 1; this.target.findOperation(free) !== undefined; i++) free = `${name}_${i}`;
-    return free;
+    if (this.target.findOperation(name) === undefined) return name;
+    let i = this.numbers.get(name) ?? 1;
+    while (this.target.findOperation(`${name}_${i}`) !== undefined) i++;
+    this.numbers.set(name, i);
+    return `${name}_${i}`;
   }
 
-  /** @throws VarscopeError RESOURCE_EXHAUSTED - functions make more ops than any graph has */
-  spend(at: string): void {
-    this.copied++;
-    if (this.copied <= MAX_OPS) return;
-    throw new VarscopeError("RESOURCE_EXHAUSTED", `functions make more than ${MAX_OPS} ops`, { at });
+  /** Counts an op, its name and its control edges. @throws VarscopeError RESOURCE_EXHAUSTED - functions make too many */
+  spend(name: string, edges = 0): void {
+    this.take(1 + Math.floor(edges / CONTROL_EDGES) + Math.floor(name.length / NAME_CHARACTERS), name);
+  }
+
+  private take(ops: number, name: string): void {
+    this.budget.left -= ops;
+    if (this.budget.left >= 0) return;
+    throw new VarscopeError("RESOURCE_EXHAUSTED", `functions and loops make more than ${MAX_OPS} ops`, {
+      at: outermost(name),
+      hint: "they call each other too often; no program needs that",
+    });
+  }
+
+  /**
+   * The body of a function.
+   *
+   * @param results - dtypes that it must give; null where that is not known
+   * @throws VarscopeError as `functionBody`; INVALID_ARGUMENT - it gives something else
+   */
+  body({ func, attrs }: FuncValue, results: readonly DType[] | null, at: string): Body {
+    const body = functionBody(this.library, func, attrs, at);
+    if (results !== null) checkFit(body.results, results, `results of function ${func}`, at);
+    if (!this.budget.bodies.has(body)) this.take(body.graph.operations.length, at);
+    this.budget.bodies.add(body);
+    return body;
   }
 
   /** A new op of the target. */
@@ -60,7 +99,7 @@ export class Inliner {
     name: string,
     options: { readonly attrs?: Attrs; readonly controls?: readonly Operation[] } = {},
   ): Operation {
-    this.spend(name);
+    this.spend(name, options.controls?.length);
     return this.target.addOp(type, inputs, {
       name: `${this.fresh(name)}/`,
       controlInputs: options.controls ?? [],
@@ -72,17 +111,16 @@ export class Inliner {
   inline(body: Body, args: readonly Output[], scope: Scope): Inlined {
     if (scope.depth > MAX_DEPTH) {
       throw new VarscopeError("UNIMPLEMENTED", `functions call each other more than ${MAX_DEPTH} deep`, {
-        at: scope.prefix,
+        at: outermost(scope.prefix),
         hint: "a function that calls itself cannot run here",
       });
     }
-    if (args.length !== body.args.length) {
-      throw new VarscopeError(
-        "INVALID_ARGUMENT",
-        `${args.length} arguments for a function of ${body.args.length}`,
-        { at: scope.prefix },
-      );
-    }
+    checkFit(
+      body.args,
+      args.map((x) => x.dtype),
+      "arguments of a function",
+      outermost(scope.prefix),
+    );
     const level = new Level(this, findFrames(body.graph), null, scope);
     for (const [i, arg] of body.args.entries()) level.stand(arg, args[i]!);
     level.emit([...body.results.map((x) => x.op), ...body.controls]);
@@ -157,8 +195,22 @@ export class Level {
 
   /** Copies `wanted` and all that they need. */
   emit(wanted: Iterable<Operation>): void {
+    this.copyAll([...wanted]);
+    for (let i = 0; i < this.late.length; ) {
+      const more = this.late.slice(i).map(({ from }) => from.op);
+      i = this.late.length;
+      this.copyAll(more);
+    }
+    for (const { copy, index, from } of this.late.splice(0)) {
+      const output = this.output(from);
+      output.op.consumers.add(copy);
+      copy.inputs.splice(index, 0, output);
+    }
+  }
+
+  private copyAll(wanted: readonly Operation[]): void {
     const entered = new Set<Operation>();
-    const stack = [...wanted].filter((op) => this.isHere(op)).reverse();
+    const stack = wanted.filter((op) => this.isHere(op)).reverse();
     while (stack.length > 0) {
       const op = stack.at(-1)!;
       if (this.ops.has(op)) {
@@ -174,15 +226,6 @@ export class Level {
         }
       }
     }
-    for (const { copy, index, from } of this.late.splice(0))
-      copy.inputs.splice(index, 0, this.wire(copy, from));
-  }
-
-  private wire(copy: Operation, from: Output): Output {
-    this.emit([from.op]);
-    const output = this.output(from);
-    output.op.consumers.add(copy);
-    return output;
   }
 
   /** Ops inside a loop are copied with the loop. */
@@ -206,17 +249,28 @@ export class Level {
   }
 
   private make(op: Operation): void {
-    this.inliner.spend(op.name);
     const left = this.childFrame(op);
     const called = this.inliner.library.functions.has(op.type) && op.def === undefined;
     const kind = called ? "call" : kindOf(op);
-    if (left !== null) makeFrame(this, left);
+    if (left !== null) this.makeFrame(op, left);
     else if (kind === "call") this.makeCall(op, called ? { func: op.type, attrs: op.attrs } : func(op, "f"));
     else if (kind === "if") this.settle(op, lowerConditional(this, op));
     else if (kind === "case") this.settle(op, lowerChoice(this, op));
     else if (kind === "loop" && this.inliner.loops === "run") makeLoop(this, op);
     else if (kind === "loop" && this.inliner.loops === "lower") this.settle(op, lowerLoop(this, op));
     else this.copy(op);
+  }
+
+  private makeFrame(exit: Operation, frame: Frame): void {
+    makeFrame(this, frame);
+    if (this.ops.has(exit)) return;
+    throw new VarscopeError(
+      "INVALID_ARGUMENT",
+      `${exit.type} takes no value of frame '${frame.name}' out of it`,
+      {
+        at: exit.name,
+      },
+    );
   }
 
   /** Control inputs of what is made for `op`. */
@@ -228,10 +282,17 @@ export class Level {
     return op.inputs.map((x) => this.output(x));
   }
 
-  /** The body of a function, inlined for `op`. */
-  inline(op: Operation, f: FuncValue, args: readonly Output[], at: Partial<Scope> = {}): Inlined {
+  /** The body of a function, inlined for `op`. @param results - as of `Inliner.body` */
+  inline(
+    op: Operation,
+    f: FuncValue,
+    args: readonly Output[],
+    results: readonly DType[] | null,
+    at: Partial<Scope> = {},
+  ): Inlined {
     const { scope } = this;
-    const body = functionBody(this.inliner.library, f.func, f.attrs, op.name);
+    this.inliner.spend(scope.prefix);
+    const body = this.inliner.body(f, results, op.name);
     return this.inliner.inline(body, args, {
       prefix: `${scope.prefix}${op.name}/`,
       pivot: scope.pivot,
@@ -242,7 +303,7 @@ export class Level {
   }
 
   private makeCall(op: Operation, f: FuncValue): void {
-    const { results, controls } = this.inline(op, f, this.inputsOf(op));
+    const { results, controls } = this.inline(op, f, this.inputsOf(op), resultTypes(op));
     const name = `${this.scope.prefix}${op.name}`;
     // who asks for a result gets the function's effects too
     const held = results.map((x) =>
@@ -261,12 +322,14 @@ export class Level {
 
   private copy(op: Operation): void {
     const { scope, inliner } = this;
+    const controls = this.controlsOf(op);
+    inliner.spend(scope.prefix + op.name, controls.length + scope.controls.length);
     const copy = inliner.target.register(inliner.fresh(scope.prefix + op.name), op.type, op.attrs);
     op.inputs.forEach((x, i) => {
       if (isBackEdge(op, x)) this.late.push({ copy, index: i, from: x });
       else copy.addInput(this.output(x));
     });
-    copy.addControlInputs(this.controlsOf(op));
+    copy.addControlInputs(controls);
     if (copy.inputs.length === 0 && op.controlInputs.length === 0 && scope.pivot !== null)
       copy.addControlInputs([scope.pivot]);
     if (op.def?.stateful === true || copy.inputs.length === 0) copy.addControlInputs(scope.controls);
@@ -282,9 +345,35 @@ export class Level {
 
   /** The same graph inside one of its loops. */
   inFrame(inliner: Inliner, frame: Frame): Level {
-    return new Level(inliner, this.frames, frame, { ...this.scope, prefix: "", pivot: null, controls: [] });
+    const depth = this.scope.depth + 1;
+    if (depth > MAX_DEPTH) {
+      throw new VarscopeError("UNIMPLEMENTED", `loops stand in each other more than ${MAX_DEPTH} deep`, {
+        at: frame.name,
+      });
+    }
+    return new Level(inliner, this.frames, frame, { prefix: "", pivot: null, controls: [], depth });
   }
 }
+
+/** Dtypes that a function must give where `op` calls it; null where an op of unknown type does. */
+export const resultTypes = (op: Operation): DType[] | null =>
+  op.def === undefined ? null : op.outputs.map((x) => x.dtype);
+
+function checkFit(found: readonly Output[], wanted: readonly DType[], what: string, at: string): void {
+  const isSame = (x: Output, dtype: DType): boolean =>
+    x.dtype === dtype || x.dtype === "invalid" || dtype === "invalid";
+  if (found.length === wanted.length && found.every((x, i) => isSame(x, wanted[i]!))) return;
+  const list = (dtypes: readonly DType[]): string =>
+    `(${dtypes.slice(0, 8).join(", ")}${dtypes.length > 8 ? ", ..." : ""})`;
+  throw new VarscopeError(
+    "INVALID_ARGUMENT",
+    `${what}: ${found.length} ${list(found.map((x) => x.dtype))}, its caller has ${wanted.length} ${list(wanted)}`,
+    { at },
+  );
+}
+
+/** The first part of a name, which people know; the rest may be very long. */
+const outermost = (name: string): string => name.split("/", 1)[0]!.slice(0, 200);
 
 const kindOf = (op: Operation): ControlKind | undefined => op.def?.control;
 

@@ -42,7 +42,9 @@ export const labelOf = (graph: Graph): string => labels.get(graph) ?? "";
 
 /** The variable that a handle or reference leads to; null where a kernel made the handle. */
 export function variableBehind(x: Output): Operation | null {
-  for (let y: Output | undefined = x; y !== undefined; ) {
+  const seen = new Set<Output>(); // a loop may hand a handle round and round
+  for (let y: Output | undefined = x; y !== undefined && !seen.has(y); ) {
+    seen.add(y);
     const { op } = y as Output;
     if (op.def?.variable !== undefined) return op;
     y = op.inputs.find((z) => z.isRef || z.dtype === "resource");

@@ -6,7 +6,6 @@
 
 import { VarscopeError } from "../../base/index.ts";
 import { type FuncValue, makeOutputs, type Operation, type Output } from "../../graph/index.ts";
-import { functionBody } from "./function-body.ts";
 import type { Inlined, Level } from "./inline.ts";
 
 /** One value of the loop. */
@@ -23,7 +22,8 @@ export function lowerLoop(level: Level, op: Operation): Inlined {
   const inputs = level.inputsOf(op);
   const body = op.attrs.body as unknown as FuncValue;
   const condition = op.attrs.cond as unknown as FuncValue;
-  const raw = functionBody(inliner.library, body.func, body.attrs, op.name);
+  const dtypes = inputs.map((x) => x.dtype);
+  const raw = inliner.body(body, dtypes, op.name);
   const controls = level.controlsOf(op);
   const rounds = inputs.map((x, i) => enterFrame(level, op, x, raw.results[i] === raw.args[i], controls));
   const pivot = rounds.find((r) => r.merge !== null)?.merge;
@@ -34,7 +34,7 @@ export function lowerLoop(level: Level, op: Operation): Inlined {
   }
   const before = rounds.map((r) => r.merge?.output(0) ?? r.enter);
   const inFrame = { controls: [], pivot };
-  const go = level.inline(op, condition, before, { ...inFrame, prefix: `${name}/cond/` });
+  const go = level.inline(op, condition, before, ["bool"], { ...inFrame, prefix: `${name}/cond/` });
   const loopCond = inliner.node("LoopCond", [go.results[0]!], `${name}/LoopCond`, { controls: go.controls });
   const turns = rounds.map((r) =>
     r.merge === null
@@ -44,7 +44,11 @@ export function lowerLoop(level: Level, op: Operation): Inlined {
   const inside = turns.map((t, i) => t?.output(1) ?? rounds[i]!.enter);
   const first = turns.find((t) => t !== null)!;
   const bodyPivot = inliner.node("Identity", [first.output(1)], `${name}/pivot`);
-  const made = level.inline(op, body, inside, { ...inFrame, pivot: bodyPivot, prefix: `${name}/body/` });
+  const made = level.inline(op, body, inside, dtypes, {
+    ...inFrame,
+    pivot: bodyPivot,
+    prefix: `${name}/body/`,
+  });
   const results = rounds.map(({ merge }, i) => {
     if (merge === null) return inputs[i]!;
     const next = inliner.node("NextIteration", [made.results[i]!], `${name}/NextIteration`, {

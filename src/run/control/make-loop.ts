@@ -12,7 +12,7 @@ import {
 import { variableKey } from "../state.ts";
 import { copyVariable } from "./copy.ts";
 import { type Frame, partsOf } from "./frames.ts";
-import { type Body, functionBody } from "./function-body.ts";
+import type { Body } from "./function-body.ts";
 import type { Inlined, Inliner, Level } from "./inline.ts";
 import { labelOf, setLabel, setLoop, variableBehind } from "./loop.ts";
 
@@ -22,7 +22,8 @@ export function makeLoop(level: Level, op: Operation): void {
   const variables = inputs.map((x) => (x.dtype === "resource" ? variableBehind(x) : null));
   const side = (name: string): Body => {
     const f = op.attrs[name] as unknown as FuncValue;
-    const body = functionBody(level.inliner.library, f.func, f.attrs, op.name);
+    const dtypes = name === "cond" ? (["bool"] as const) : inputs.map((x) => x.dtype);
+    const body = level.inliner.body(f, dtypes, op.name);
     return sideOf(
       level.inliner,
       `${level.scope.prefix}${op.name}/${name}`,
@@ -84,6 +85,7 @@ function loopOp(
 ): Operation {
   const { target } = level.inliner;
   const none = { func: "", attrs: {} };
+  level.inliner.spend(name, controls.length + level.scope.controls.length);
   const copy = target.register(level.inliner.fresh(level.scope.prefix + name), "While", {
     cond: none,
     body: none,
