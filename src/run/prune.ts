@@ -36,7 +36,7 @@ function reach(request: Request, follow: (op: Operation) => readonly Operation[]
     const op = stack.pop()!;
     if (seen.has(op)) continue;
     seen.add(op);
-    stack.push(...follow(op));
+    for (const need of follow(op)) stack.push(need);
   }
   return seen;
 }
@@ -142,14 +142,16 @@ export function prune(request: Request, predicate: PredicateOf): Pruned {
       hint: "its branch of the conditional is not taken in this run",
     });
   }
-  const taken = (op: Operation): Operation[] => {
-    if (controlOf(op) === "merge") return [alias.get(op.outputs[0]!)!.op];
-    if (controlOf(op) === "switch") return [op.inputs[0]!.op, ...op.controlInputs];
+  const maker = (x: Output): Operation[] => (request.fed.has(x) ? [] : [x.op]);
+  const sources = (op: Operation): Operation[] => {
+    if (controlOf(op) === "merge") return maker(alias.get(op.outputs[0]!)!);
+    if (controlOf(op) === "switch") return [...maker(op.inputs[0]!), ...op.controlInputs];
     return follow(op);
   };
+  // what runs after dead ops leads to some, and behind those are merges that took nothing
+  const taken = (op: Operation): Operation[] => sources(op).filter((d) => !deadOp(d, dead));
   const alive = { ...request, targets: request.targets.filter((op) => !deadOp(op, dead)) };
-  const kept = new Set([...reach(alive, taken)].filter((op) => !deadOp(op, dead)));
-  return { order: order(kept, (op) => taken(op).filter((d) => !deadOp(d, dead))), alias, unknown: [] };
+  return { order: order(reach(alive, taken), taken), alias, unknown: [] };
 }
 
 /** A dead op is marked by its own key, so that ops without outputs can be dead too. */
