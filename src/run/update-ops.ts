@@ -56,7 +56,7 @@ function feedsFromRun(update: Operation, ran: ReadonlySet<string>): boolean {
     seen.add(op);
     const reads = op.inputs.some((x) => x.isRef || x.dtype === "resource");
     if (ran.has(op.name) && op.inputs.length > 1 && !reads) return true;
-    if (!reads) stack.push(...op.inputs.map((x) => x.op));
+    if (!reads) for (const x of op.inputs) stack.push(x.op);
   }
   return false;
 }

@@ -58,7 +58,8 @@ export function ancestors(from: readonly Operation[]): Set<Operation> {
     const op = stack.pop()!;
     if (seen.has(op)) continue;
     seen.add(op);
-    stack.push(...op.inputs.map((x) => x.op), ...op.controlInputs);
+    for (const x of op.inputs) stack.push(x.op);
+    for (const c of op.controlInputs) stack.push(c);
   }
   return seen;
 }
@@ -161,7 +162,7 @@ export function trainingRuns(graph: Graph): { readonly target: Operation; readon
     if (seen.has(op)) continue;
     seen.add(op);
     if (op.consumers.size === 0) ends.push(op);
-    stack.push(...op.consumers);
+    for (const user of op.consumers) stack.push(user);
   }
   return ends.map((target) => ({ target, ops: ancestors([target]) }));
 }

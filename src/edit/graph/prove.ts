@@ -131,7 +131,8 @@ export function reachable(ends: readonly Operation[]): Set<Operation> {
   for (let op = stack.pop(); op !== undefined; op = stack.pop()) {
     if (found.has(op)) continue;
     found.add(op);
-    stack.push(...op.inputs.map((x) => x.op), ...op.controlInputs);
+    for (const x of op.inputs) stack.push(x.op);
+    for (const c of op.controlInputs) stack.push(c);
   }
   return found;
 }

@@ -226,7 +226,7 @@ function reached(places: readonly Place[], known: ReadonlySet<Output>): Output[]
     if (known.has(x)) found.add(x);
     else if (!seen.has(x.op)) {
       seen.add(x.op);
-      stack.push(...x.op.inputs);
+      for (const y of x.op.inputs) stack.push(y);
     }
   }
   return [...found];

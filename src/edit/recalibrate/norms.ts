@@ -117,7 +117,7 @@ function unfed(x: Output, fed: ReadonlySet<Output>): string | null {
     seen.add(y.op);
     // the predicate of a conditional around a normalization is fed here
     if (y.op.type === "Placeholder" && y.dtype !== "bool") return y.name;
-    stack.push(...y.op.inputs);
+    for (const x of y.op.inputs) stack.push(x);
   }
   return null;
 }

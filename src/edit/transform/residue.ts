@@ -48,7 +48,7 @@ export function noticeable(graph: Graph): Set<Operation> {
   for (let op = stack.pop(); op !== undefined; op = stack.pop()) {
     if (found.has(op)) continue;
     found.add(op);
-    stack.push(...op.consumers);
+    for (const user of op.consumers) stack.push(user);
   }
   return found;
 }
@@ -177,7 +177,7 @@ export const stripUnused: Pass = (graph, options = {}) => {
   const kept = needed(draft.nodes, outputs);
   const gone = [...draft.nodes.keys()].filter((name) => !kept.has(name));
   for (const name of gone) draft.nodes.delete(name);
-  done.push(...gone.map((at) => ({ at, what: "no output needs it" })));
+  for (const at of gone) done.push({ at, what: "no output needs it" });
   return finish(draft, "strip-unused", done, []);
 };
 

@@ -232,7 +232,21 @@ describe("a run", () => {
     [
       "an answer without the value",
       answering({}),
-      { code: "INTERNAL", what: "the server's answer has no value of y:0" },
+      { code: "DATA_LOSS", what: "the server's answer has no value of y:0" },
+    ],
+    [
+      "a value of another dtype",
+      answering({ "y:0": tensor([1], "int64") }),
+      { code: "DATA_LOSS", what: "the server's answer has no float32 value but int64 of y:0" },
+    ],
+    [
+      "a value that claims 2^40 elements",
+      encode(proto.RunStepResponseSchema, {
+        tensor: [
+          { name: "y:0", tensor: { dtype: 1, tensorShape: { dim: [{ size: 1n << 40n }] }, floatVal: [1] } },
+        ],
+      }),
+      { code: "RESOURCE_EXHAUSTED", at: "y:0" },
     ],
     [
       "a value with too few bytes",

@@ -7,7 +7,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { isVarscopeError, type Tensor, VarscopeError } from "../../base/index.ts";
-import { readTensorProto, writeTensorProto } from "../../formats/graph-def/index.ts";
+import { MAX_EXPANDED_BYTES, readTensorProto, writeTensorProto } from "../../formats/graph-def/index.ts";
 import type { Graph, Operation, Output } from "../../graph/index.ts";
 import {
   CloseSessionRequestSchema,
@@ -26,6 +26,7 @@ import {
   RunStepRequestSchema,
   RunStepResponseSchema,
 } from "../../proto/master.gen.ts";
+import type { TensorProto } from "../../proto/tensor.gen.ts";
 import type { RunOptions } from "../session.ts";
 import {
   type Feeds,
@@ -192,12 +193,15 @@ export class RemoteSession {
       throw statusError(answer.statusCode, answer.statusErrorMessage, this.master.address);
     if (answer.metadata !== undefined) options.onMetadata?.(answer.metadata);
     const values = new Map(answer.tensor.map(({ name, tensor }) => [name, tensor]));
-    return fetches.map((x) => feeds.get(x) ?? this.valueOf(x, values.get(x.name)));
+    const budget = { left: MAX_EXPANDED_BYTES }; // of the whole answer
+    return fetches.map((x) => feeds.get(x) ?? this.valueOf(x, values.get(x.name), budget));
   }
 
-  private valueOf(x: Output, proto: Parameters<typeof readTensorProto>[0] | undefined): Tensor {
-    if (proto !== undefined) return readTensorProto(proto, x.name);
-    throw new VarscopeError("INTERNAL", `the server's answer has no value of ${x.name}`, {
+  private valueOf(x: Output, proto: TensorProto | undefined, budget: { left: number }): Tensor {
+    const value = proto && readTensorProto(proto, x.name, budget);
+    if (value !== undefined && (x.dtype === "invalid" || value.dtype === x.dtype)) return value;
+    const found = value === undefined ? "no value" : `no ${x.dtype} value but ${value.dtype}`;
+    throw new VarscopeError("DATA_LOSS", `the server's answer has ${found} of ${x.name}`, {
       at: this.master.address,
     });
   }

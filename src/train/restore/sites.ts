@@ -61,7 +61,7 @@ function readsOf(assign: Operation): Reads {
     if (READS.has(y.op.type)) reads.add(y);
     else if (!seen.has(y.op)) {
       seen.add(y.op);
-      stack.push(...[...y.op.inputs].reverse());
+      for (const x of [...y.op.inputs].reverse()) stack.push(x);
     }
   }
   return { reads: [...reads], isDirect: false, reshapes: false };

@@ -36,9 +36,10 @@ export async function callSignature(
   const signature = need(signatures, name, "signature", folder);
   const inside = intoScope(scope);
   const feeds: Record<string, FeedValue> = {};
+  const budget = { left: MAX_EXPANDED_BYTES }; // of all defaults
   for (const key of Object.keys(given)) need(signature.inputs, key, "input", name);
   for (const [key, info] of Object.entries(signature.inputs)) {
-    const value = given[key] ?? defaultOf(signature, key);
+    const value = given[key] ?? defaultOf(signature, key, budget);
     if (value === undefined) {
       throw new VarscopeError("INVALID_ARGUMENT", `signature '${name}' wants a value for '${key}'`, {
         at: folder,
@@ -63,9 +64,9 @@ function need<T>(items: { readonly [name: string]: T }, name: string, what: stri
   });
 }
 
-function defaultOf({ defaults }: SignatureDef, key: string): Tensor | undefined {
+function defaultOf({ defaults }: SignatureDef, key: string, budget: { left: number }): Tensor | undefined {
   const proto = defaults[key];
-  return proto && readTensorProto(proto, `default of '${key}'`, { left: MAX_EXPANDED_BYTES });
+  return proto && readTensorProto(proto, `default of '${key}'`, budget);
 }
 
 function feedsOf(
