@@ -144,6 +144,15 @@ test("an endless repeat of nothing ends", async () => {
   expect(await all(range(0).repeat())).toEqual([]);
 });
 
+test("a state that took 2^53 elements of an endless repeat is refused", async () => {
+  const it = range(3).repeat().shuffle(2, { seed: 1 }).iterator();
+  const input = { kind: "repeat", round: 0, input: { kind: "slices", index: 0 } };
+  const state = { kind: "shuffle", taken: Number.MAX_SAFE_INTEGER, seeds: [87654321, 1], input };
+  await expect(it.restore(state)).rejects.toThrow(
+    "[RESOURCE_EXHAUSTED] 9007199254740991 elements were taken before, to be read again; shuffle before you repeat: each pass then begins anew",
+  );
+});
+
 test("what does not fit is refused", async () => {
   expect(() => range(3).batch(0)).toThrow("Batch size must be greater than zero, got 0.");
   expect(() => range(3).shuffle(-1)).toThrow("buffer_size must be greater than zero, got -1.");

@@ -24,6 +24,9 @@ export interface ShuffleOptions {
   readonly reshuffleEachIteration?: boolean;
 }
 
+/** A state cannot have taken more: going there would take minutes. */
+const MAX_TAKEN = 1e9;
+
 /** What stands for the graph's seed where only an op's is given. @see TensorFlow python/framework/random_seed.py */
 const DEFAULT_GRAPH_SEED = 87_654_321;
 
@@ -131,6 +134,11 @@ class Draw<T> implements Pick<Cursor<T>, "next"> {
 
   /** Begins with the input at `begin` and gives `taken` elements to nobody. */
   async goTo(begin: CursorState, taken: number): Promise<void> {
+    if (taken > MAX_TAKEN) {
+      throw new VarscopeError("RESOURCE_EXHAUSTED", `${taken} elements were taken before, to be read again`, {
+        hint: "shuffle before you repeat: each pass then begins anew",
+      });
+    }
     await this.input.restore(begin);
     this.begin = begin;
     while (this.taken < taken) {

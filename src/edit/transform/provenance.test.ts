@@ -114,4 +114,9 @@ test("broken records are refused by name", async () => {
     "the record takes a BiasAdd for a constant",
   );
   await expect(refold({}, async () => tensor([1, 2, 3]))).rejects.toThrow("the graph was made with float32");
+  const checks = new Graph(CORE_OPS);
+  checks.addOp("Assert", [true, [1]], { name: "effect" });
+  await expect(refold({ recipe: Buffer.from(writeGraphDef(checks)).toString("base64") })).rejects.toThrow(
+    "[INVALID_ARGUMENT] recipe, effect: a recipe has no Assert",
+  );
 });

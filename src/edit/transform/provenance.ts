@@ -86,7 +86,7 @@ function leavesOf(start: Operation, origins: Origins): string[] {
   for (let op = stack.pop(); op !== undefined; op = stack.pop()) {
     if (found.has(op)) continue;
     found.add(op);
-    stack.push(...op.inputs.map((x) => x.op));
+    for (const x of op.inputs) stack.push(x.op);
   }
   return [...found].map((op) => op.name).filter((name) => origins.variables.has(name));
 }
@@ -141,18 +141,31 @@ export async function refoldGraph(
   return graphOf(draft);
 }
 
+/** A recipe computes; it has no effects, and no loops that might not end. */
+function checkRecipe(recipe: Graph): void {
+  const bad = recipe.operations.find(
+    ({ def, type }) =>
+      def === undefined ||
+      def.control !== undefined ||
+      (def.stateful === true && !type.startsWith("Placeholder")),
+  );
+  if (bad === undefined) return;
+  throw new VarscopeError("INVALID_ARGUMENT", `a recipe has no ${bad.type}`, { at: `recipe, ${bad.name}` });
+}
+
 async function runRecipe(
   record: Provenance,
   registry: Graph["registry"],
   read: ReadVariable,
 ): Promise<Tensor[]> {
   const recipe = readGraphDef(fromBase64(record.recipe), { registry, file: "recipe" });
+  checkRecipe(recipe);
   const session = new Session(recipe);
   try {
     const feeds = new Map<string, Tensor>();
     for (const [name, place] of Object.entries(record.variables)) {
       const value = await read(place);
-      const x = recipe.operation(name).outputs[0]!;
+      const x = recipe.operation(name).output(0);
       if (value.dtype !== x.dtype || !sameShape(value.shape, x.shape)) {
         throw new VarscopeError(
           "INVALID_ARGUMENT",
