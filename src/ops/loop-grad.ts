@@ -105,8 +105,9 @@ function addUpRows(g: Graph, loop: WhileContext, op: Operation, dy: IndexedSlice
   const zero = denseShape === null ? [indices, values] : [indices, values, denseShape];
   for (const x of zero) loop.values.add(x.name);
   const enters = zero.map((x) => enterAs(x, loop, "b_acc"));
+  for (const x of enters) x.shape = null; // they grow
   enters[0]!.shape = [null];
-  enters[1]!.shape = values.shape === null ? null : [null, ...values.shape.slice(1)];
+  if (values.shape !== null) enters[1]!.shape = [null, ...values.shape.slice(1)];
   const merges = enters.map((x) => mergeOf([x, x], "b_acc"));
   const turns = merges.map((x) => g.addOp("Switch", [x, loop.facts.pivot]));
   const more = [dy.indices, dy.values].map((x, i) => concat([turns[i]!.output(1), x], 0));
