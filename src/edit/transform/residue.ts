@@ -8,6 +8,7 @@
 import { VarscopeError } from "../../base/index.ts";
 import { writeAttr } from "../../formats/graph-def/index.ts";
 import type { Graph, Operation } from "../../graph/index.ts";
+import { colocationsOf } from "../../graph/node-builder.ts";
 import {
   changeNode,
   type Draft,
@@ -163,8 +164,7 @@ function whyKept(op: Operation, keep: ReadonlySet<string>, colocated: ReadonlySe
 function colocationTargets(graph: Graph): Set<string> {
   const found = new Set<string>();
   for (const op of graph.operations)
-    for (const c of (op.attrs._class as readonly unknown[] | undefined) ?? [])
-      if (typeof c === "string" && c.startsWith("loc:@") && c.slice(5) !== op.name) found.add(c.slice(5));
+    for (const c of colocationsOf(op)) if (c.slice(5) !== op.name) found.add(c.slice(5));
   return found;
 }
 

@@ -220,6 +220,8 @@ function applyKnownShapes(op: Operation, node: NodeDef): void {
       `Node has ${op.outputs.length} outputs but the _output_shapes attribute specifies shapes for ${shapes.length} outputs`,
     );
   }
+  const isShape = (x: unknown): boolean => typeof x === "object" && x !== null && "dims" in x;
+  if (!shapes.every(isShape)) fail(node, "the _output_shapes attribute is no list of shapes");
   (shapes as readonly ShapeValue[]).forEach((shape, i) => {
     const output = op.output(i);
     if (isCompatible(output.shape, shape.dims)) output.shape = mergeShapes(output.shape, shape.dims);
