@@ -322,7 +322,7 @@ describe("collections", () => {
     expect(getVariableScope(g).globalVariables().length).toBe(2);
   });
 
-  test("trap B3.5: conditionals and loops leave their contexts in collections, in MetaGraphs too; an imported conditional has gradients", async () => {
+  test("trap B3.5: conditionals and loops leave their contexts in collections, in MetaGraphs too; imported ones have gradients", async () => {
     const g = graph();
     const p = placeholder(g, "bool", { shape: [], name: "p" });
     const x = placeholder(g, "float32", { shape: [], name: "x" });
@@ -344,7 +344,9 @@ describe("collections", () => {
       expect(each.getCollection("while_context").length).toBe(1);
     }
     const [dx] = gradients(h.output("cond/Merge:0"), [h.output("x:0")]);
+    const [doubled] = gradients(h.output("while/Exit:0"), [h.output("x:0")]);
     await using session = new Session(h);
+    expect(toNumbers(await session.run(doubled as Output, { feeds: { "x:0": 3 } }))).toEqual([4]); // 3, 6, 12
     for (const [taken, slope] of [
       [true, 6],
       [false, -1],

@@ -23,6 +23,7 @@ import checkpoints_v1  # noqa: E402
 import converted  # noqa: E402
 import exchange  # noqa: E402
 import keras_file  # noqa: E402
+import loop_gradients  # noqa: E402
 import moving_averages  # noqa: E402
 import monitored  # noqa: E402
 import objects  # noqa: E402
@@ -173,6 +174,7 @@ COMMANDS += array_files.COMMANDS
 COMMANDS += checkpoints_v1.COMMANDS
 COMMANDS += converted.COMMANDS
 COMMANDS += exchange.COMMANDS
+COMMANDS += loop_gradients.COMMANDS
 COMMANDS += moving_averages.COMMANDS
 COMMANDS += objects.COMMANDS
 COMMANDS += partitioned.COMMANDS
