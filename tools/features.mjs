@@ -50,10 +50,19 @@ export function featureRows() {
 /** Part of an id: the longest key of PARTS that it begins with. */
 export const partOf = (id) =>
   Object.keys(PARTS)
-    .filter((key) => id === key || id.startsWith(`${key} `) || id.startsWith(`${key}.`) || new RegExp(`^${key}(?=\\D|$)`).test(id))
+    .filter(
+      (key) =>
+        id === key ||
+        id.startsWith(`${key} `) ||
+        id.startsWith(`${key}.`) ||
+        new RegExp(`^${key}(?=\\D|$)`).test(id),
+    )
     .sort((a, b) => b.length - a.length)[0] ?? (/^[LR]\d/.test(id) ? id[0] : undefined);
 
-const cell = (text) => String(text ?? "").replaceAll("|", "\\|").replaceAll("\n", " ");
+const cell = (text) =>
+  String(text ?? "")
+    .replaceAll("|", "\\|")
+    .replaceAll("\n", " ");
 
 function proofOf({ here, test, why }) {
   const shown = test === undefined ? "" : `\`${test.split(" > ")[0]}\``;
@@ -71,7 +80,13 @@ export function featureTable(rows = featureRows()) {
   for (const [part, title] of Object.entries(PARTS)) {
     const own = rows.filter((row) => partOf(row.id) === part);
     if (own.length === 0) continue;
-    lines.push("", `### ${title}`, "", "| feature | here | TF 1 | TF 2 | tfjs | test, or why not |", "|---|---|---|---|---|---|");
+    lines.push(
+      "",
+      `### ${title}`,
+      "",
+      "| feature | here | TF 1 | TF 2 | tfjs | test, or why not |",
+      "|---|---|---|---|---|---|",
+    );
     for (const row of own) {
       const cells = [row.feature, row.here, row.tf1, row.tf2, row.tfjs, proofOf(row)];
       lines.push(`| ${cells.map(cell).join(" | ")} |`);
