@@ -2,7 +2,8 @@
 
 import { tensor } from "../../base/index.ts";
 import type { FuncValue, Operation, Output } from "../../graph/index.ts";
-import { type Inlined, type Level, resultTypes } from "./inline.ts";
+import { resultTypes } from "./function-body.ts";
+import type { Inlined, Level } from "./inline.ts";
 
 interface Branch {
   readonly f: FuncValue;

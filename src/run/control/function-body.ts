@@ -5,7 +5,7 @@
  */
 
 import { create } from "@bufbuild/protobuf";
-import { VarscopeError } from "../../base/index.ts";
+import { type DType, VarscopeError } from "../../base/index.ts";
 import { importNodes, readMessage, writeAttr } from "../../formats/graph-def/index.ts";
 import { type Attrs, argType, Graph, type Operation, type Output } from "../../graph/index.ts";
 import {
@@ -232,3 +232,7 @@ function outputOf(graph: Graph, text: string): Output {
   const [name = "", index = "0"] = text.split(":");
   return graph.operation(name).output(Number(index));
 }
+
+/** Dtypes that a function must give where `op` calls it; null where an op of unknown type does. */
+export const resultTypes = (op: Operation): DType[] | null =>
+  op.def === undefined ? null : op.outputs.map((x) => x.dtype);

@@ -10,7 +10,7 @@ import type { Attrs, ControlKind, FuncValue, Graph, Operation, Output } from "..
 import { lowerChoice, lowerConditional } from "./conditional.ts";
 import { copyOutputs } from "./copy.ts";
 import { type Frame, type Frames, findFrames } from "./frames.ts";
-import { type Body, functionBody } from "./function-body.ts";
+import { type Body, functionBody, resultTypes } from "./function-body.ts";
 import { lowerLoop } from "./lower-loop.ts";
 import { makeFrame, makeLoop } from "./make-loop.ts";
 
@@ -354,10 +354,6 @@ export class Level {
     return new Level(inliner, this.frames, frame, { prefix: "", pivot: null, controls: [], depth });
   }
 }
-
-/** Dtypes that a function must give where `op` calls it; null where an op of unknown type does. */
-export const resultTypes = (op: Operation): DType[] | null =>
-  op.def === undefined ? null : op.outputs.map((x) => x.dtype);
 
 function checkFit(found: readonly Output[], wanted: readonly DType[], what: string, at: string): void {
   const isSame = (x: Output, dtype: DType): boolean =>
