@@ -127,7 +127,7 @@ export class LoopStates {
     hasGrad: (op: Operation) => boolean,
     setZeros: (x: Output, zeros: Grad) => void,
   ): Operation[] {
-    const state = this.states.get(exit.op.context as WhileContext)!;
+    const state = this.states.get(loopAround(exit.op.context)!)!;
     state.ready.push(exit);
     state.pending--;
     if (state.pending !== 0) return [];
@@ -142,7 +142,7 @@ export class LoopStates {
   /** Zeros for a loop variable whose last value nothing uses. */
   zerosForExit(x: Output): Output {
     const { graph, shape, dtype } = x;
-    const loop = x.op.context as WhileContext;
+    const loop = loopAround(x.op.context)!;
     const outer = this.stateAround(loop)?.grad;
     if (outer === undefined)
       return isStatic(shape)

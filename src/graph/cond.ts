@@ -11,6 +11,7 @@ import type { Graph } from "./graph.ts";
 import { withDependencies } from "./group.ts";
 import { type ControlFlowContext, Operation, Output } from "./operation.ts";
 import { constantValue } from "./spec.ts";
+import { contextOfOutput, loopAround } from "./while-context.ts";
 
 /** The collection that holds the outermost contexts, true branch before false. */
 export const COND_CONTEXT = "cond_context";
@@ -73,6 +74,7 @@ export class CondContext implements ControlFlowContext {
 
   /** Takes a new op in: its outer inputs come through Switches named `<op>/Switch`. */
   addOp(op: Operation): void {
+    this.dropControlFromOutside(op);
     if (op.inputs.length === 0) {
       if (!op.controlInputs.some((c) => isWithin(c.context, this))) op.addControlInputs([this.pivot.op]);
     } else {
@@ -84,6 +86,13 @@ export class CondContext implements ControlFlowContext {
       });
     }
     for (const y of op.outputs) this.markSeen(y);
+  }
+
+  /** In a loop nothing waits for what is outside of it: as TensorFlow has it. */
+  private dropControlFromOutside(op: Operation): void {
+    const loop = loopAround(this);
+    if (loop === null) return;
+    op.removeControlInputs(op.controlInputs.filter((c) => loopAround(contextOfOutput(c)) !== loop));
   }
 
   /** What stands for `x` inside this branch; made where it is new. */

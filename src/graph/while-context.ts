@@ -107,7 +107,7 @@ export class WhileContext implements ControlFlowContext {
         if (inside !== x) op.replaceInput(i, inside);
       });
     });
-    const outside = op.controlInputs.filter((c) => !isInside(c, this));
+    const outside = op.controlInputs.filter((c) => loopAround(contextOfOutput(c)) !== this);
     op.removeControlInputs(outside);
     if (op.controlInputs.length === 0 && op.inputs.every(isConstantOfLoop))
       op.addControlInputs([this.controlPivot]);
@@ -203,9 +203,3 @@ function reaches(from: ControlFlowContext | null, wanted: ControlFlowContext | n
 
 const isConstantOfLoop = (x: Output): boolean =>
   x.op.def?.control === "enter" && x.op.attrs.is_constant === true;
-
-/** Whether an op was made in `context`, or in a branch or loop inside it. */
-function isInside({ context }: Operation, ancestor: ControlFlowContext): boolean {
-  for (let c = context; c !== null; c = c.outer) if (c === ancestor) return true;
-  return false;
-}

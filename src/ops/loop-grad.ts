@@ -16,6 +16,7 @@ import {
   inside,
   isIndexedSlices,
   type LoopGrad,
+  loopAround,
   mapRows,
   mergeOf,
   nextRound,
@@ -38,7 +39,7 @@ function openLoop(g: Graph): readonly [WhileContext, LoopGrad] | null {
 export function exitGrad(g: Graph, op: Operation, [dy]: Dys): (Grad | null)[] {
   const open = openLoop(g);
   if (open === null || !open[0].facts.backProp) return [null];
-  if ((op.context as WhileContext).grad !== null) {
+  if (loopAround(op.context)?.grad) {
     throw new VarscopeError("UNIMPLEMENTED", "Second-order gradient for while loops not supported.", {
       at: op.name,
     });
@@ -139,11 +140,15 @@ function zeroShape(g: Graph, value: Output, { dtype, shape }: Output): Output {
 
 /** [1, ...dims of a row of `value`], of the variable behind it if it is a resource. */
 function rowShape(g: Graph, value: Output): Output {
-  let x = value;
-  while (x.dtype === "resource" && x.op.inputs.length > 0) x = x.op.inputs[0]!;
-  const rest =
-    x.dtype === "resource"
-      ? (x.op.attrs.shape as { readonly dims: readonly number[] }).dims.slice(1)
-      : part(g, g.add("Shape", [value]), 1, null);
+  const rest = value.dtype === "resource" ? knownRow(value) : part(g, g.add("Shape", [value]), 1, null);
   return g.add("ConcatV2", [[[1], rest], 0], { name: "concat", attrs: { T: "int32" } });
+}
+
+function knownRow(value: Output): readonly number[] {
+  const shape = value.handle?.shape ?? null;
+  if (isStatic(shape)) return shape.slice(1);
+  throw new VarscopeError("INVALID_ARGUMENT", "the shape of the variable behind this resource is not known", {
+    at: value.name,
+    hint: "the gradient of what a loop gathers from it needs the shape of a row",
+  });
 }

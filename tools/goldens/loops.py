@@ -140,6 +140,23 @@ def ordered():
     return run(1, [{"x:0": 2.0}], ["y:0"])
 
 
+@program
+def ordered_within():
+    x = holder("x", [], tf.float32)
+    first = tf.identity(x, name="first")
+
+    def body(s):
+        with tf.control_dependencies([first]):
+            doubled = s * 2.0
+        with tf.control_dependencies([first, doubled]):
+            s = tf.cond(s > 5.0, lambda: tf.constant(3.0) + s, lambda: tf.tanh(x) + s)
+            return tf.negative(s)
+
+    y = tf.while_loop(lambda s: s < 20.0, body, [x], maximum_iterations=3)
+    tf.identity(y, name="y")
+    return run(2, [{"x:0": 2.0}, {"x:0": 7.0}], ["y:0"])
+
+
 if __name__ == "__main__":
     write({**PROGRAMS, **loop_gradients.PROGRAMS}, OUT, "loops.py")
     write(loop_gradients.IMPORTED, OUT / "imported", "loops.py")

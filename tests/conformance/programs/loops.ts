@@ -196,6 +196,29 @@ function ordered(g: Graph): void {
   identity(again!, "y");
 }
 
+function orderedWithin(g: Graph): void {
+  const x = holder(g, "x", []);
+  const first = identity(x, "first");
+  const [y] = whileLoop(
+    g,
+    (s) => less(s!, 20),
+    (s) => {
+      const doubled = g.controlDependencies([first], () => mul(s!, 2));
+      return g.controlDependencies([first, doubled], () => {
+        const t = cond(
+          greater(s!, 5),
+          () => add(g.constant(3), s!),
+          () => add(g.add("Tanh", [x]), s!),
+        ) as Output;
+        return g.add("Neg", [t]);
+      });
+    },
+    [x],
+    { maximumIterations: { dtype: "int32", shape: [], data: new Int32Array([3]) } },
+  );
+  identity(y!, "y");
+}
+
 export const LOOP_PROGRAMS: Readonly<Record<string, Program>> = {
   ...LOOP_GRADIENTS,
   counting,
@@ -208,4 +231,5 @@ export const LOOP_PROGRAMS: Readonly<Record<string, Program>> = {
   limited,
   growing,
   ordered,
+  ordered_within: orderedWithin,
 };
