@@ -16,7 +16,7 @@ import { Builder, type Value } from "../lower/index.ts";
 import type { Loop } from "./control/loop.ts";
 import { partition } from "./partition.ts";
 import type { Program, Runtime } from "./runtime.ts";
-import type { VariableStore } from "./state.ts";
+import { uninitialized, type VariableStore } from "./state.ts";
 import { type Analysis, hasHostForm, type LoopStep, type Slot, type Step } from "./steps.ts";
 
 /** Values by slot id. */
@@ -92,6 +92,17 @@ function neededLater(analysis: Analysis): (slot: Slot, within: ReadonlySet<Step>
   return (slot, within) => results.has(slot) || (readers.get(slot) ?? []).some((s) => !within.has(s));
 }
 
+/**
+ * What a slot holds.
+ *
+ * @throws VarscopeError FAILED_PRECONDITION - a variable that a loop was to set, and the loop had no round
+ */
+export function needValue(slot: Slot, values: Readonly<Values>): Tensor {
+  const value = slot.spec.value ?? values[slot.id];
+  if (value === undefined && slot.key !== null) throw uninitialized(slot.key, false);
+  return value!;
+}
+
 function hostStage(steps: readonly Step[]): CompiledStage {
   return {
     kind: "host",
@@ -104,7 +115,7 @@ function hostStage(steps: readonly Step[]): CompiledStage {
           await loopStep(step, step.loop, values, host);
           continue;
         }
-        const inputs = step.inputs.map((s) => (s === null ? undefined : (s.spec.value ?? values[s.id])));
+        const inputs = step.inputs.map((s) => (s === null ? undefined : needValue(s, values)));
         const args = groupArgs(def.inputs, op.attrs, inputs) as never;
         try {
           if (step.writes.length > 0) {
@@ -242,7 +253,7 @@ function runProgram(
         if (slot.key === null || !isStatic(slot.spec.shape)) return null;
         return store.target(slot.key, { dtype: slot.spec.dtype, shape: slot.spec.shape });
       });
-      const inputs = feeds.map((s) => s.spec.value ?? values[s.id]!);
+      const inputs = feeds.map((s) => needValue(s, values));
       try {
         const results = await program.run(inputs, into);
         results.forEach((t, i) => {

@@ -9,7 +9,7 @@ import { analyse } from "./analysis.ts";
 import { labelOf } from "./control/loop.ts";
 import { runLoop } from "./control/run-loop.ts";
 import { smallOnHost } from "./partition.ts";
-import { compilePlan, type HostServices, type Plan } from "./plan.ts";
+import { compilePlan, type HostServices, type Plan, needValue } from "./plan.ts";
 import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
 import { type Pruned, prune, type Request } from "./prune.ts";
 import { abortError } from "./remote/index.ts";
@@ -244,7 +244,7 @@ function collect(
 ): Tensor[] {
   const given = new Set(feeds.values());
   return plan.analysis.fetches.map((slot) => {
-    const t = slot.spec.value ?? values[slot.id]!;
+    const t = needValue(slot, values);
     const shared = slot.key !== null || slot.source !== "step";
     return shared && !given.has(t) ? copyOf(t) : t;
   });
@@ -262,7 +262,8 @@ function commitWrites(
     if (slot.key === null) foreign.add((slot.spec.value ?? values[slot.id])?.data);
   const mayReuse = !keepsTensors(plan.analysis);
   for (const [key, slot] of plan.analysis.final) {
-    const t = slot.spec.value ?? values[slot.id]!;
+    const t = slot.spec.value ?? values[slot.id];
+    if (t === undefined) continue; // a loop without a round set nothing
     const isShared = foreign.has(t.data) || slot.spec.value !== null || plan.analysis.constants.has(t);
     const mine = isShared ? copyOf(t) : t;
     foreign.add(mine.data);

@@ -1,9 +1,11 @@
 /** Graphs that no program builds: each is refused by name, in little time. */
 
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { isVarscopeError, tensor } from "../../base/index.ts";
-import { fromGraphDef, writeAttr } from "../../formats/graph-def/index.ts";
+import { fromGraphDef, readGraphDef, writeAttr } from "../../formats/graph-def/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
 import {
   FunctionDefSchema,
@@ -162,6 +164,18 @@ describe("functions", () => {
       `[RESOURCE_EXHAUSTED] c: ${MANY}`,
     );
   });
+});
+
+test("a variable that a loop without a round was to set has no value", async () => {
+  const file = new URL("../../../tests/goldens/control-flow/variables_in_while.v2.pb.gz", import.meta.url);
+  const graph = readGraphDef(gunzipSync(readFileSync(file)), { registry: CORE_OPS });
+  await using session = new Session(graph, { warn: () => {} });
+  const places = graph.operations.filter((op) => op.type === "Placeholder");
+  const feeds = new Map(places.map((op) => [op.output(0), tensor(0, op.output(0).dtype)]));
+  expect(await session.run([], { targets: ["Identity_1"], feeds })).toEqual([]);
+  await expect(session.run("Identity_1:0", { feeds })).rejects.toThrow(
+    /^\[FAILED_PRECONDITION\] .*Could not find variable /,
+  );
 });
 
 describe("frames", () => {
