@@ -55,7 +55,8 @@ export interface GradientsOptions {
  * @returns dense, or rows at indices where x was gathered from; null where no y depends on x
  * @throws VarscopeError NOT_FOUND - an op between has no gradient: the message names it, and the path that
  *   leads through it
- * @throws VarscopeError INVALID_ARGUMENT - gradYs do not fit ys, complex ys without gradYs
+ * @throws VarscopeError INVALID_ARGUMENT - gradYs do not fit ys, complex ys without gradYs, a loop whose context is not in the graph
+ * @throws VarscopeError UNIMPLEMENTED - the gradient of a gradient of a loop
  */
 export function gradients(
   ys: Output | readonly Output[],

@@ -10,7 +10,6 @@ import {
   CondContext,
   contextOfOutput,
   type Grad,
-  inside,
   LoopGrad,
   loopAround,
   nextRound,
@@ -18,6 +17,7 @@ import {
   type Output,
   switchOf,
   WhileContext,
+  withContext,
 } from "../graph/index.ts";
 import { filled, zeros, zerosForOutput, zerosOfVariable } from "./fills.ts";
 import { isTrainable } from "./reach.ts";
@@ -149,7 +149,7 @@ export class LoopStates {
         ? zeros(graph, shape, dtype)
         : graph.add("ZerosLike", [x], { name: "zeros_like" });
     if (isStatic(shape)) return outer.context.within(graph, () => zeros(graph, shape, dtype));
-    const dims = inside(graph, loop.outer, () => graph.add("Shape", [x]));
+    const dims = withContext(graph, loop.outer, () => graph.add("Shape", [x]));
     const stack = outer.push(dims);
     return outer.context.within(graph, () => filled(outer.pop(stack, dims), 0, dtype, "zeros"));
   }
@@ -193,7 +193,7 @@ function keptZeros(grad: LoopGrad, op: Operation, index: number, branch: CondCon
   const { graph } = op;
   const shapeOf = (x: Output): Output => graph.add("Shape", [x]);
   const y = op.output(index);
-  const dims = inside(graph, branch === null ? op.context : branch.outer, () => {
+  const dims = withContext(graph, branch === null ? op.context : branch.outer, () => {
     if (branch === null) return shapeOf(y);
     const other = switchOf(op.inputs[0]!, branch.pred)[(1 - branch.branch) as 0 | 1];
     const shape = shapeOf(other);
@@ -211,6 +211,8 @@ function noGradient({ graph, context }: LoopGrad, entered: Output): Output {
   const { dtype, shape } = entered;
   if (isStatic(shape)) return context.within(graph, () => nextRound(graph.constant(0, { dtype, shape })));
   const value = entered.op.inputs[0]!;
-  const zero = inside(graph, context.outer, () => filled(graph.add("Shape", [value]), 0, dtype, "zeros"));
+  const zero = withContext(graph, context.outer, () =>
+    filled(graph.add("Shape", [value]), 0, dtype, "zeros"),
+  );
   return context.within(graph, () => nextRound(zero));
 }

@@ -33,7 +33,7 @@ export {
 export { Graph, scopePattern } from "./graph.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { densify, type IndexedSlices, isIndexedSlices, mapRows, partsOf } from "./indexed-slices.ts";
-export { inside, LoopGrad } from "./loop-grad.ts";
+export { LoopGrad, withContext } from "./loop-grad.ts";
 export type { NodeOptions } from "./node-builder.ts";
 export { makeOutputs } from "./node-builder.ts";
 export type { DataFormat, Onnx, OnnxAttr, OnnxNn, OnnxOut, OnnxValue, Window } from "./onnx.ts";

@@ -38,7 +38,7 @@ export class LoopGrad {
     this.forward = forward;
     this.outer = outer;
     const around = outer === null ? forward.outer : outer.forward;
-    const [rounds, forwardIndex] = inside(graph, around, () => countForward(graph, forward, outer));
+    const [rounds, forwardIndex] = withContext(graph, around, () => countForward(graph, forward, outer));
     this.forwardIndex = forwardIndex;
     let stack: Output | null = null;
     if (outer !== null) {
@@ -46,7 +46,7 @@ export class LoopGrad {
       stack = outer.push(rounds);
     }
     const back = outer === null ? forward.outer : outer.context;
-    [this.context, this.index] = inside(graph, back, () => {
+    [this.context, this.index] = withContext(graph, back, () => {
       const context = new WhileContext(graph.uniqueName(forward.name), unbuilt(forward), graph.context, this);
       const times = stack === null ? rounds : outer!.pop(stack, rounds);
       return [context, countBack(graph, context, times, outer)] as const;
@@ -87,7 +87,7 @@ export class LoopGrad {
     const { graph, forward } = this;
     const here = graph.context;
     return graph.controlDependencies(null, () => {
-      const stack = inside(graph, here, () =>
+      const stack = withContext(graph, here, () =>
         graph.colocateWith(value, () => {
           const most = graph.constant(-1, { dtype: "int32" });
           return graph.add("StackV2", [most], { name: "f_acc", attrs: { elem_type: value.dtype } });
@@ -97,7 +97,7 @@ export class LoopGrad {
       const attrs = { swap_memory: forward.facts.swapMemory };
       const add = (): Operation => graph.addOp("StackPushV2", [entered, value], { attrs });
       const context = contextOfOutput(value.op);
-      const op = inside(graph, dead ? (context?.outer ?? null) : context, add);
+      const op = withContext(graph, dead ? (context?.outer ?? null) : context, add);
       if (context === forward) this.forwardIndex.op.addControlInputs([op]);
       else {
         if (!(context instanceof CondContext)) throw isElsewhere(value, context);
@@ -167,7 +167,7 @@ export class LoopGrad {
 }
 
 /** Runs `body` in a context; where that is null, in the one that is open. */
-export function inside<R>(graph: Graph, context: ControlFlowContext | null, body: () => R): R {
+export function withContext<R>(graph: Graph, context: ControlFlowContext | null, body: () => R): R {
   if (context === null) return body();
   if (context instanceof WhileContext) return context.within(graph, body);
   const before = graph.context;

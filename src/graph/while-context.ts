@@ -74,7 +74,7 @@ export class WhileContext implements ControlFlowContext {
     try {
       return body();
     } finally {
-      graph.context = this.from.pop()!;
+      graph.context = this.from.pop() ?? null;
     }
   }
 

@@ -13,7 +13,6 @@ import {
   type Grad,
   type Graph,
   type IndexedSlices,
-  inside,
   isIndexedSlices,
   type LoopGrad,
   loopAround,
@@ -24,6 +23,7 @@ import {
   type Output,
   partsOf,
   WhileContext,
+  withContext,
 } from "../graph/index.ts";
 import { concat, part, zeros } from "./pieces.ts";
 
@@ -88,12 +88,12 @@ function addUp(g: Graph, loop: WhileContext, grad: LoopGrad, op: Operation, dy: 
 function zeroSum(g: Graph, loop: WhileContext, grad: LoopGrad, value: Output, dy: Output): Output {
   const { dtype, shape } = dy;
   const around = loop.outer;
-  if (isStatic(shape)) return inside(g, around, () => g.constant(0, { dtype, shape, name: "b_acc" }));
+  if (isStatic(shape)) return withContext(g, around, () => g.constant(0, { dtype, shape, name: "b_acc" }));
   const { outer } = grad;
   if (!(around instanceof WhileContext) || around.grad === null || outer === null) {
-    return inside(g, around, () => zeros(g, g.add("Shape", [value]), { dtype }));
+    return withContext(g, around, () => zeros(g, g.add("Shape", [value]), { dtype }));
   }
-  const dims = inside(g, grad.forward.outer, () => g.add("Shape", [value]));
+  const dims = withContext(g, grad.forward.outer, () => g.add("Shape", [value]));
   const stack = outer.push(dims);
   return around.within(g, () => zeros(g, outer.pop(stack, dims), { dtype }));
 }
@@ -101,7 +101,7 @@ function zeroSum(g: Graph, loop: WhileContext, grad: LoopGrad, value: Output, dy
 /** acc = one row of zeros; in each round: acc with the rows of dy behind it. */
 function addUpRows(g: Graph, loop: WhileContext, op: Operation, dy: IndexedSlices): IndexedSlices {
   const [indices, values, denseShape] = loop.outside(g, () =>
-    inside(g, loop.outer, () => zeroRows(g, op.inputs[0]!, dy)),
+    withContext(g, loop.outer, () => zeroRows(g, op.inputs[0]!, dy)),
   );
   const zero = denseShape === null ? [indices, values] : [indices, values, denseShape];
   for (const x of zero) loop.values.add(x.name);
