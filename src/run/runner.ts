@@ -9,7 +9,7 @@ import { analyse } from "./analysis.ts";
 import { labelOf } from "./control/loop.ts";
 import { runLoop } from "./control/run-loop.ts";
 import { smallOnHost } from "./partition.ts";
-import { compilePlan, type HostServices, type Plan, needValue } from "./plan.ts";
+import { compilePlan, type HostServices, needValue, type Plan } from "./plan.ts";
 import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
 import { type Pruned, prune, type Request } from "./prune.ts";
 import { abortError } from "./remote/index.ts";

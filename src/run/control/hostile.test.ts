@@ -149,6 +149,56 @@ describe("functions", () => {
     expect(thrown(() => inlineCalls(read(def)))).toBe(`[INVALID_ARGUMENT] c: ${sentence}`);
   });
 
+  test("12 loops in each other whose shapes settle slowly", { timeout: 30_000 }, async () => {
+    const TWO = writeAttr(["float32", "float32"], "list(type)");
+    const numbers = (name: string, value: number[]): NodeDef =>
+      node(name, "Const", [], {
+        dtype: writeAttr("int32", "type"),
+        value: writeAttr(tensor(value, "int32"), "tensor"),
+      });
+    const ones = node("k", "Const", [], {
+      dtype: FLOAT,
+      value: writeAttr(tensor(new Array(64).fill(1), "float32", [2, 2, 2, 2, 2, 2]), "tensor"),
+    });
+    const pair = (name: string, nodes: readonly NodeDef[], ret: Record<string, string>) => {
+      const [a, b] = [
+        define(name, nodes, "x").signature!.inputArg[0]!,
+        define(name, [], "x").signature!.inputArg[0]!,
+      ];
+      b.name = "z";
+      const outputs = Object.keys(ret).map((key) => ({ name: key, type: key === "go" ? 10 : 1 }));
+      return create(FunctionDefSchema, {
+        signature: { name, inputArg: [a, b], outputArg: outputs },
+        nodeDef: [...nodes],
+        ret,
+      });
+    };
+    const twoLoop = (name: string, body: string, input: string): NodeDef => {
+      const made = loop(name, "cond", body, input);
+      made.input.push(input);
+      made.attr.T = TWO;
+      return made;
+    };
+    const I = writeAttr("int32", "type");
+    const turned = [
+      numbers("perm", [1, 2, 3, 4, 5, 0]),
+      node("t", "Transpose", ["x", "perm:output:0"], { ...T, Tperm: I }),
+      node("axis", "Const", [], { dtype: I, value: writeAttr(tensor(0, "int32"), "tensor") }),
+      node("g", "ConcatV2", ["t:y:0", "t:y:0", "axis:output:0"], { ...T, N: writeAttr(2, "int"), Tidx: I }),
+    ];
+    const bodies = Array.from({ length: 12 }, (_, i) =>
+      i === 11
+        ? pair(`b${i}`, turned, { p: "g:output:0", q: "z" })
+        : pair(`b${i}`, [...turned, ones, twoLoop("w", `b${i + 1}`, "k:output:0")], {
+            p: "g:output:0",
+            q: "w:output:0",
+          }),
+    );
+    const cond = pair("cond", [constant("b", false)], { go: "b:output:0" });
+    const def = graphOf([ones, twoLoop("c", "b0", "k")], [cond, ...bodies]);
+    expect(await refusal(def, "c:0")).toBe("no error");
+  });
+
   test("effects by results, 25 million edges", { timeout: 60_000 }, () => {
     const checks = Array.from({ length: 5000 }, (_, i) =>
       node(`p${i}`, "Assert", ["b:output:0", "x"], {

@@ -99,14 +99,17 @@ export function accessOf(op: Operation): (Access | null)[] {
   });
 }
 
-/** More rounds than any rank: each one makes at least one dim unknown. */
-const MAX_ROUNDS = 20;
+/**
+ * Rounds of a loop, of one in it, of one in that...: each makes at least one dim unknown, and two are the rule. Few, since those of loops in
+ * each other multiply.
+ */
+const ROUNDS = [8, 3, 2] as const;
 
-/** Shapes that a loop's values have in every iteration, as far as they stay the same. */
-export function loopShapes(loop: Loop, inputs: readonly Spec[]): (Shape | null)[] {
+/** Shapes that a loop's values have in every iteration, as far as they stay the same. @param depth - loops around it */
+export function loopShapes(loop: Loop, inputs: readonly Spec[], depth = 0): (Shape | null)[] {
   let shapes = inputs.map((x) => x.shape);
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const after = resultShapes(loop.body, inputs, shapes);
+  for (let round = 0; round < (ROUNDS[depth] ?? 1); round++) {
+    const after = resultShapes(loop.body, inputs, shapes, depth);
     const wider = shapes.map((s, i) => widen(s, after[i] ?? null));
     if (wider.every((s, i) => s === shapes[i] || sameShape(s, shapes[i]!))) return shapes;
     shapes = wider;
@@ -121,6 +124,7 @@ function resultShapes(
   { graph, args, results }: Body,
   inputs: readonly Spec[],
   shapes: readonly (Shape | null)[],
+  depth: number,
 ): (Shape | null)[] {
   const specs = new Map<Output, Spec>();
   const specOf: SpecOf = (x) => specs.get(x)!;
@@ -133,7 +137,8 @@ function resultShapes(
   for (const op of graph.operations) {
     if (op.outputs.every((x) => specs.has(x))) continue;
     const inner = loopOf(op);
-    const found = inner === undefined ? inferred(op, specOf) : loopShapes(inner, op.inputs.map(specOf));
+    const found =
+      inner === undefined ? inferred(op, specOf) : loopShapes(inner, op.inputs.map(specOf), depth + 1);
     op.outputs.forEach((x, i) => {
       specs.set(x, new LazySpec(x, found[i] ?? null, x.handle, specOf));
     });
