@@ -4,6 +4,7 @@ import { bytesSource, type Files, heldFiles } from "#platform";
 import { isVarscopeError, type Tensor } from "../../src/base/index.ts";
 import { inspectModel } from "../../src/edit/inspect.ts";
 import { type Model, openModel } from "../../src/edit/open-model.ts";
+import { probePrograms } from "./check-programs.ts";
 import type { Seed } from "./corpus.ts";
 
 /** `whole`: all values read; `partly`: opened, some tensors refused; `refused`: not opened */
@@ -15,7 +16,10 @@ const MOST_TENSOR_BYTES = 8 << 20;
 const MOST_BYTES = 64 << 20;
 
 /** Opens a container, looks into it and reads it. @throws what is no typed error, or an error that says INTERNAL */
-export async function probe({ kind, files, open }: Seed): Promise<Outcome> {
+export async function probe(seed: Seed): Promise<Outcome> {
+  const program = await probePrograms(seed);
+  if (program !== null) return program;
+  const { kind, files, open } = seed;
   let model: Model;
   try {
     model = await openModel(open, { files: guarded(files, kind === "state-file") });

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { programs } from "./corpus-programs.ts";
 
 /** Rows of the table that a run prints. */
 export const KINDS = [
@@ -19,6 +20,15 @@ export const KINDS = [
   "keras-h5",
   "npz",
   "safetensors",
+  "control-flow",
+  "control-flow-run",
+  "transform",
+  "meta-graph-import",
+  "saved-model-load",
+  "events",
+  "provenance",
+  "iterator-state",
+  "server-answer",
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -42,12 +52,13 @@ export function readCorpus(goldens: string): Seed[] {
     );
     if ([...files.values()].every((bytes) => bytes.length <= MOST_BYTES)) seeds.push({ kind, open, files });
   };
-  for (const path of filesUnder(goldens)) {
+  const all = filesUnder(goldens);
+  for (const path of all) {
     const name = path.slice(path.lastIndexOf("/") + 1);
     const folder = path.slice(0, -name.length - 1);
     const alone = { [name]: path };
     if (name.endsWith(".index") && !folder.endsWith("/variables")) addCheckpoint(path, add);
-    else if (name === "saved_model.pb") addSavedModel(folder, add);
+    else if (/^saved_model\.pb(txt)?$/.test(name)) addSavedModel(folder, add);
     else if (name.endsWith(".pb")) add("graph-def", name, alone);
     else if (name.endsWith(".pbtxt")) add("graph-def-text", name, alone);
     else if (name.endsWith(".meta")) add("meta-graph", name, alone);
@@ -58,7 +69,7 @@ export function readCorpus(goldens: string): Seed[] {
     else if (name.endsWith(".safetensors")) add("safetensors", name, alone);
     else if (folder.endsWith("/checkpoint-v1") && !name.includes(".")) addV1(path, name, add);
   }
-  return seeds;
+  return [...seeds, ...programs(seeds, all)];
 }
 
 type Add = (kind: Kind, open: string, paths: Readonly<Record<string, string>>) => void;

@@ -62,7 +62,7 @@ const encode = (fields: readonly Field[]): Uint8Array =>
     }),
   );
 
-const NUMBERS = [
+export const NUMBERS: readonly bigint[] = [
   0n,
   1n,
   2n,

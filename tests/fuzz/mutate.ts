@@ -3,15 +3,22 @@
  * checksums and lengths are put right again, so that what reads the inner parts meets them too. Start at `mutate`.
  */
 
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { bytesSource, crc32c } from "#platform";
 import { maskCrc } from "../../src/base/index.ts";
 import { writeStrings } from "../../src/formats/checkpoint/strings.ts";
 import { memberBytes, openZip, writeZip } from "../../src/formats/zip/index.ts";
-import { BundleEntryProtoSchema } from "../../src/proto/index.ts";
-import { readTable, type TableEntry, writeTable } from "../../src/wire/index.ts";
+import {
+  AssetFileDefSchema,
+  BundleEntryProtoSchema,
+  MetaGraphDefSchema,
+  SavedModelSchema,
+  TensorInfoSchema,
+} from "../../src/proto/index.ts";
+import { readRecords, readTable, type TableEntry, writeRecord, writeTable } from "../../src/wire/index.ts";
 import type { Kind, Seed } from "./corpus.ts";
 import { type Change, joined, mutateBytes, mutateInPlace, mutateText } from "./mutate-bytes.ts";
+import { attackGraph, mutateGraph } from "./mutate-graph.ts";
 import { mutateMessage } from "./mutate-message.ts";
 import type { Random } from "./random.ts";
 
@@ -200,6 +207,51 @@ const inHeader: Change = (bytes, r) => {
   return joined(prefix, header, bytes.subarray(8 + length));
 };
 
+const graph = replace(/./, mutateGraph);
+
+const metaGraph = replace(/./, (bytes, r) => {
+  const meta = fromBinary(MetaGraphDefSchema, bytes);
+  attackGraph(meta.graphDef!, r);
+  return toBinary(MetaGraphDefSchema, meta);
+});
+
+const savedModel = replace(/\.pb$/, (bytes, r) => {
+  const saved = fromBinary(SavedModelSchema, bytes);
+  const meta = r.pick(saved.metaGraphs);
+  if (r.once(2)) attackGraph(meta.graphDef!, r);
+  else {
+    const asset = create(AssetFileDefSchema, {
+      filename: r.pick(["words.txt", "../../x", "/x", "..\\x", "a/../../x", "\0", "C:\\x"]),
+    });
+    asset.tensorInfo = create(TensorInfoSchema, {
+      encoding: { case: "name", value: r.pick(meta.graphDef!.node).name + r.pick([":0", ":9", ""]) },
+    });
+    if (meta.assetFileDef.length > 0 && r.once(2)) r.pick(meta.assetFileDef).filename = asset.filename;
+    else meta.assetFileDef.push(asset);
+  }
+  return toBinary(SavedModelSchema, saved);
+});
+
+/** A record's bytes, its length and checksums written anew. */
+const inRecord: Change = (bytes, r) => {
+  const records = [...readRecords(bytes)];
+  records[r.below(records.length)] = (r.once(4) ? mutateBytes : mutateMessage)(r.pick(records), r);
+  return joined(...records.map(writeRecord));
+};
+
+/** The recipe in a record, or its graph with the checksum in the record. */
+const inRecipe: Attack = (files, r) => {
+  const record = JSON.parse(new TextDecoder().decode(files.get("record.json")!));
+  const change = r.once(3) ? mutateMessage : mutateGraph;
+  if (r.once(3)) {
+    const bytes = change(files.get("graph.pb")!, r);
+    files.set("graph.pb", bytes);
+    record.crc32c = crc32c(bytes);
+  } else record.recipe = Buffer.from(change(Buffer.from(record.recipe, "base64"), r)).toString("base64");
+  files.set("record.json", new TextEncoder().encode(JSON.stringify(record)));
+  return true;
+};
+
 const INDEX = /\.index$/;
 const ANY = /./;
 const tables = (wanted: RegExp): readonly Attack[] => [
@@ -277,6 +329,27 @@ const ATTACKS: Readonly<Record<Kind, readonly Attack[]>> = {
     replace(ANY, headOf(16)),
     damage,
     splice,
+  ],
+  "control-flow": [graph, graph, graph, graph, replace(ANY, mutateMessage)],
+  "control-flow-run": [graph],
+  transform: [graph, graph, graph, replace(ANY, mutateMessage)],
+  "meta-graph-import": [replace(ANY, mutateMessage), metaGraph, metaGraph],
+  "saved-model-load": [
+    replace(/\.pb$/, mutateMessage),
+    savedModel,
+    savedModel,
+    ...tables(INDEX).slice(0, 2),
+    inObjectGraph,
+    loseFile,
+  ],
+  events: [replace(ANY, inRecord), replace(ANY, inRecord), damage, splice],
+  provenance: [replace(/json$/, mutateText), inRecipe, inRecipe, damage],
+  "iterator-state": [replace(ANY, mutateText)],
+  "server-answer": [
+    replace(ANY, mutateMessage),
+    replace(/RunStep/, mutateMessage),
+    replace(/RunStep/, mutateMessage),
+    damage,
   ],
 };
 

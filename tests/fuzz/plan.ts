@@ -18,6 +18,15 @@ export const MUTANTS: Readonly<Record<Kind, number>> = {
   "keras-h5": 2_500,
   npz: 26_000,
   safetensors: 32_000,
+  "control-flow": 3_000,
+  "control-flow-run": 800,
+  transform: 2_000,
+  "meta-graph-import": 2_000,
+  "saved-model-load": 400,
+  events: 6_000,
+  provenance: 1_500,
+  "iterator-state": 4_000,
+  "server-answer": 1_500,
 };
 
 /** Of one mutant. */

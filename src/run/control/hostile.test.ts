@@ -75,7 +75,7 @@ function thrown(work: () => unknown): string {
 const DEEP =
   "[UNIMPLEMENTED] c: functions call each other more than 100 deep; a function that calls itself cannot run here";
 const MANY =
-  "functions and loops make more than 500000 ops; they call each other too often; no program needs that";
+  "functions and loops make more than 300000 ops; they call each other too often; no program needs that";
 
 describe("functions", () => {
   test.each([
@@ -114,7 +114,6 @@ describe("functions", () => {
     );
     const graph = read(graphOf([loop("c", "cond", "b0", "x")], [cond, ...bodies]));
     expect(thrown(() => expand(graph).output(graph.output("c:0")))).toContain(MANY);
-    expect(thrown(() => inlineCalls(graph))).toContain(MANY);
   });
 
   test("a list of 2^40 arguments", () => {

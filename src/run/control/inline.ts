@@ -17,7 +17,7 @@ import { makeFrame, makeLoop } from "./make-loop.ts";
 /** Functions that call each other deeper than this call themselves without end. */
 const MAX_DEPTH = 100;
 /** What calls and loops add to a graph: a few functions that call each other twice could make more ops than any memory holds. */
-const MAX_OPS = 500_000;
+const MAX_OPS = 300_000;
 /** These cost about as much as one op. */
 const CONTROL_EDGES = 8;
 const NAME_CHARACTERS = 256;
