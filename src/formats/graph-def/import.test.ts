@@ -245,3 +245,16 @@ describe("an import", () => {
     expect(graph.operations.length).toBe(5);
   });
 });
+
+test("attributes that hold something else than they are for", () => {
+  const types = writeAttr(["float32"], "list(type)");
+  const node = (attr: Record<string, ReturnType<typeof writeAttr>>) =>
+    create(GraphDefSchema, { node: [create(NodeDefSchema, { name: "a", op: "Unknown", attr })] });
+  expect(() => importGraphDef(new Graph(CORE_OPS), node({ _output_shapes: types }))).toThrow(
+    "[INVALID_ARGUMENT] Node 'import/a': the _output_shapes attribute is no list of shapes",
+  );
+  const graph = new Graph(CORE_OPS);
+  for (const other of [types, writeAttr(3, "int"), writeAttr("loc:@nowhere", "string")])
+    importGraphDef(graph, node({ _class: other }));
+  expect(graph.operations.map((op) => op.name)).toEqual(["import/a", "import_1/a", "import_2/a"]);
+});

@@ -116,6 +116,21 @@ describe("functions", () => {
     expect(thrown(() => expand(graph).output(graph.output("c:0")))).toContain(MANY);
   });
 
+  test("a Case without branches", () => {
+    const def = graphOf([
+      node("c", "StatelessCase", ["i"], {
+        branches: writeAttr([], "list(func)"),
+        Tin: writeAttr([], "list(type)"),
+        Tout: writeAttr(["float32"], "list(type)"),
+      }),
+      node("i", "Const", [], {
+        dtype: writeAttr("int32", "type"),
+        value: writeAttr(tensor(0, "int32"), "tensor"),
+      }),
+    ]);
+    expect(thrown(() => inlineCalls(read(def)))).toMatch(/^\[INVALID_ARGUMENT\] c: /);
+  });
+
   test("a list of 2^40 arguments", () => {
     const f = create(FunctionDefSchema, {
       signature: {
