@@ -233,9 +233,10 @@ function namesOfNodes({ nodes }: ObjectGraph): string[] {
       open.push(nodeId);
     }
   }
+  const all = [...names]; // slots of slots, which only a hostile file has, must not make names grow without end
   nodes.forEach(({ slotVariables }, id) => {
     for (const { slotName, originalVariableNodeId: of, slotVariableNodeId: slot } of slotVariables)
-      names[slot] = `${names[id]}'s state '${slotName}' for ${names[of]}`;
+      all[slot] = `${names[id]}'s state '${slotName}' for ${names[of]}`;
   });
-  return names;
+  return all;
 }
