@@ -50,7 +50,8 @@ export interface InlineOptions {
  * The graph with the ops of functions in the place of their calls; conditionals become Switch and Merge, as TensorFlow lowers them. Ops keep
  * their names; those of a call are named `<call>/<op>`.
  *
- * @throws VarscopeError NOT_FOUND - a function or op that is not there; UNIMPLEMENTED - a function that calls itself
+ * @throws VarscopeError NOT_FOUND - a function or op that is not there; INVALID_ARGUMENT - one that does not fit its call; UNIMPLEMENTED - one that
+ *   calls itself; RESOURCE_EXHAUSTED - calls that make too many ops
  */
 export function inlineCalls(graph: Graph, options: InlineOptions = {}): Expansion {
   const target = emptyLike(graph);

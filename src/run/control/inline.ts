@@ -11,6 +11,7 @@ import { lowerChoice, lowerConditional } from "./conditional.ts";
 import { copyOutputs } from "./copy.ts";
 import { type Frame, type Frames, findFrames } from "./frames.ts";
 import { type Body, functionBody, resultTypes } from "./function-body.ts";
+import { labelOf } from "./loop.ts";
 import { lowerLoop } from "./lower-loop.ts";
 import { makeFrame, makeLoop } from "./make-loop.ts";
 
@@ -73,9 +74,14 @@ export class Inliner {
     this.budget.left -= ops;
     if (this.budget.left >= 0) return;
     throw new VarscopeError("RESOURCE_EXHAUSTED", `functions and loops make more than ${MAX_OPS} ops`, {
-      at: outermost(name),
+      at: this.outermost(name),
       hint: "they call each other too often; no program needs that",
     });
+  }
+
+  /** The first part of a name, which people know; the rest may be very long. */
+  private outermost(name: string): string {
+    return `${labelOf(this.target)}${name}`.split("/", 1)[0]!.slice(0, 200);
   }
 
   /**
@@ -111,7 +117,7 @@ export class Inliner {
   inline(body: Body, args: readonly Output[], scope: Scope): Inlined {
     if (scope.depth > MAX_DEPTH) {
       throw new VarscopeError("UNIMPLEMENTED", `functions call each other more than ${MAX_DEPTH} deep`, {
-        at: outermost(scope.prefix),
+        at: this.outermost(scope.prefix),
         hint: "a function that calls itself cannot run here",
       });
     }
@@ -119,7 +125,7 @@ export class Inliner {
       body.args,
       args.map((x) => x.dtype),
       "arguments of a function",
-      outermost(scope.prefix),
+      this.outermost(scope.prefix),
     );
     const level = new Level(this, findFrames(body.graph), null, scope);
     for (const [i, arg] of body.args.entries()) level.stand(arg, args[i]!);
@@ -367,9 +373,6 @@ function checkFit(found: readonly Output[], wanted: readonly DType[], what: stri
     { at },
   );
 }
-
-/** The first part of a name, which people know; the rest may be very long. */
-const outermost = (name: string): string => name.split("/", 1)[0]!.slice(0, 200);
 
 const kindOf = (op: Operation): ControlKind | undefined => op.def?.control;
 
