@@ -23,7 +23,7 @@ const MAX_OPS = 300_000;
 const CONTROL_EDGES = 8;
 const NAME_CHARACTERS = 256;
 /** A graph of its own costs about as much as so many ops. */
-const GRAPH = 8;
+const GRAPH = 16;
 
 /** What may still be made, in ops, by all that copies one graph; bodies that were counted. */
 interface Budget {
@@ -52,8 +52,9 @@ export class Inliner {
 
   /** Copies into another graph: the side of a loop. */
   into(target: Graph): Inliner {
-    this.take(GRAPH, this.target.operations[0]?.name ?? "");
-    return new Inliner(target, this.library, this.loops, this.budget);
+    const inner = new Inliner(target, this.library, this.loops, this.budget);
+    inner.take(GRAPH, "");
+    return inner;
   }
 
   /** `name`, or with a number behind it where that is taken. */
