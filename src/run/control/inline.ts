@@ -20,7 +20,7 @@ const MAX_DEPTH = 100;
 /** What calls and loops add to a graph: a few functions that call each other twice could make more ops than any memory holds. */
 const MAX_OPS = 300_000;
 /** These cost about as much as one op. */
-const CONTROL_EDGES = 8;
+const CONTROL_EDGES = 4;
 const NAME_CHARACTERS = 256;
 /** A graph of its own costs about as much as so many ops. */
 const GRAPH = 16;
