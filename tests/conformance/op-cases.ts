@@ -15,13 +15,15 @@
  *       "smooth": false,                  a kink: slopes are not compared
  *       "run": false,                     it needs what a case cannot give: node and shapes alone
  *       "error": "division by zero",      TensorFlow fails, and says this; so do we
+ *       "then": [{"made": "TensorListLength", "inputs": [{"out": 0}]}],      ops that read the result, where it has no plain value: lists, arrays
  *       "tolerance": 1e-5, "gradTolerance": 1e-4      |ours - TensorFlow's| <= tolerance (1 + |TensorFlow's|)
  *   } ] }
  *
  * An input is {"dtype", "values": nested} or {"dtype", "shape", "fill": "normal" | "uniform" | "int" | "bool", "seed", "min", "max"};
  * "shape" beside "values" reshapes (the only way to write an empty tensor of several axes); "nan", "inf" and integers beyond 2^53 are text;
  * complex numbers are pairs. {"resource": true, ..} is a handle of a variable with that value ("empty": without), "handleShape" what the
- * handle says of it; {"ref": true, ..} a ref variable.
+ * handle says of it; {"ref": true, ..} a ref variable. {"made": op type, "inputs": [..], "attrs": {..}, "output": 0} is what another op
+ * gives; {"of": 1} is flat input 1 again.
  */
 
 import { createHash } from "node:crypto";
