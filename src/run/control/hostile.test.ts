@@ -242,6 +242,15 @@ test("a variable that a loop without a round was to set has no value", async () 
   );
 });
 
+test("a loop without end ends with its signal", async () => {
+  const body = define("f", [node("n", "Neg", ["x"], T), node("m", "Neg", ["n:y:0"], T)], "m:y:0");
+  const cond = define("cond", [node("l", "LessEqual", ["x", "x"], T)], "l:z:0", 10);
+  await using session = new Session(read(graphOf([loop("c", "cond", "f", "x")], [cond, body])));
+  await expect(session.run("c:0", { feeds: { "x:0": 1 }, signal: AbortSignal.timeout(200) })).rejects.toThrow(
+    /^\[DEADLINE_EXCEEDED\] /,
+  );
+});
+
 describe("frames", () => {
   const enter = (name: string, input: string, frame: string): NodeDef =>
     node(name, "Enter", [input], {

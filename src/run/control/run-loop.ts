@@ -39,6 +39,9 @@ function prepare(body: Body): Prepared {
   return made;
 }
 
+/** A loop of small steps pauses so often, in ms: timers, and the signals that hang on them, would never fire otherwise. */
+const PAUSE_MS = 50;
+
 /** @returns the values that the loop ends with; undefined for variables, which stay what they are */
 export async function runLoop(
   { condition, body }: Loop,
@@ -54,7 +57,12 @@ export async function runLoop(
     const results = isIdle ? [] : await run(side, request, feeds);
     return from.map(({ arg, fetch }) => (fetch >= 0 ? results[fetch] : values[arg]));
   };
+  let paused = performance.now();
   for (;;) {
+    if (performance.now() - paused > PAUSE_MS) {
+      await new Promise((resolve) => setTimeout(resolve));
+      paused = performance.now();
+    }
     if (signal?.aborted) throw abortError(signal);
     const [goesOn] = await step(condition);
     if (goesOn === undefined || goesOn.data.length !== 1 || goesOn.dtype !== "bool") {
