@@ -82,6 +82,13 @@ interface SavedCall {
   readonly outputs: Readonly<Record<string, { values: readonly unknown[] }>>;
 }
 
+/** Flat values as an array of arrays. */
+const nested = (values: readonly unknown[], [size, ...rest]: readonly number[]): unknown => {
+  if (size === undefined) return values[0];
+  const each = values.length / size;
+  return Array.from({ length: size }, (_, i) => nested(values.slice(i * each, (i + 1) * each), rest));
+};
+
 /** Tests. @param servers - one parameter server and two workers, once tests run */
 export function trainingOnCluster(servers: () => Servers, tf: TensorFlow, folder: string): void {
   const target = (): string => servers().target("worker", 0);
@@ -278,7 +285,7 @@ export function trainingOnCluster(servers: () => Servers, tf: TensorFlow, folder
       await resetCluster(target());
       const given = Object.entries(feeds).flatMap(([input, { shape, values }]) => [
         "--feed",
-        `${input}=${JSON.stringify(shape.length === 0 ? values[0] : values)}`,
+        `${input}=${JSON.stringify(nested(values, shape))}`,
       ]);
       const how = ["--tags", tags.join(), "--signature", signature, "--server", target()];
       const { fetches } = JSON.parse(await command(["run", join(models, name), ...how, ...given]));
