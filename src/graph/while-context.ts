@@ -92,7 +92,7 @@ export class WhileContext implements ControlFlowContext {
 
   /** Takes a new op in: its outer inputs enter as constants of the loop, named `<op>/Enter`. */
   addOp(op: Operation): void {
-    if (op.type === "Enter" && op.attrs.is_constant === true) return; // made by addValue, in its own context
+    if (entersAsConstant(op)) return; // made by addValue, in its own context
     const home = MEASURES.has(op.type) ? this.forwardOf(op.inputs[0]!) : null;
     op.context = home ?? this;
     if (home === null || home instanceof WhileContext) (home ?? this).takeIn(op);
@@ -109,7 +109,7 @@ export class WhileContext implements ControlFlowContext {
     });
     const outside = op.controlInputs.filter((c) => loopAround(contextOfOutput(c)) !== this);
     op.removeControlInputs(outside);
-    if (op.controlInputs.length === 0 && op.inputs.every(isConstantOfLoop))
+    if (op.controlInputs.length === 0 && op.inputs.every((x) => entersAsConstant(x.op)))
       op.addControlInputs([this.controlPivot]);
     for (const y of op.outputs) this.values.add(y.name);
     const wait = (): Operation[] => this.waitInside(outside);
@@ -170,7 +170,7 @@ export const contextOfOutput = ({ def, context }: Operation): ControlFlowContext
 export function enterFrame(x: Output, context: WhileContext, isConstant: boolean): Output {
   const { graph } = x;
   const inside = graph.controlDependencies(null, () => enterAs(x, context, "Enter", isConstant));
-  if (!isConstant && isConstantOfLoop(x)) inside.op.addControlInputs(pivotAround(context));
+  if (!isConstant && entersAsConstant(x.op)) inside.op.addControlInputs(pivotAround(context));
   const pending = graph.pendingControlInputs([x]);
   inside.op.addControlInputs(pending.filter((op) => reaches(context.outer, op.context)));
   inside.op.context = context;
@@ -201,5 +201,5 @@ function reaches(from: ControlFlowContext | null, wanted: ControlFlowContext | n
   return true;
 }
 
-const isConstantOfLoop = (x: Output): boolean =>
-  x.op.def?.control === "enter" && x.op.attrs.is_constant === true;
+const entersAsConstant = (op: Operation): boolean =>
+  op.def?.control === "enter" && op.attrs.is_constant === true;
