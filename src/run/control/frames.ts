@@ -96,7 +96,7 @@ export function partsOf(frame: Frame): FrameParts {
       constants.push(enter);
       continue;
     }
-    const variable = variableOf(enter, merge);
+    const variable = variableOf(enter, merge, frame.exits);
     variables.push(variable.variable);
     loopCond ??= variable.loopCond;
   }
@@ -113,16 +113,14 @@ const isNext = (x: Output): boolean => kind(x.op) === "next";
 function variableOf(
   enter: Operation,
   merge: Operation,
+  allExits: readonly Operation[],
 ): { readonly variable: LoopVariable; readonly loopCond: Operation | null } {
   const nextOp = merge.inputs.find(isNext)!.op;
   const turn = [...merge.consumers].find(
     (op) =>
       kind(op) === "switch" && op.inputs[0] === merge.output(0) && kind(op.inputs[1]!.op) === "loopCond",
   );
-  const exits =
-    turn === undefined
-      ? []
-      : [...turn.consumers].filter((op) => kind(op) === "exit" && op.inputs[0] === turn.output(0));
+  const exits = allExits.filter((exit) => turn !== undefined && passedOn(exit.inputs[0]!) === turn.output(0));
   return {
     variable: {
       enter,
@@ -134,4 +132,11 @@ function variableOf(
     },
     loopCond: turn === undefined ? null : turn.inputs[1]!.op,
   };
+}
+
+/** What an output is a copy of: gradients leave a loop through an Identity. */
+function passedOn(x: Output): Output {
+  let from = x;
+  while (from.op.def?.sharesMemory === true && from.op.inputs.length === 1) from = from.op.inputs[0]!;
+  return from;
 }
