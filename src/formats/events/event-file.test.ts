@@ -76,18 +76,15 @@ test("what waits is written when there is enough of it, when it is late, and by 
   const writer = fileWriter(dir, { maxQueue: 3, flushSecs: 60, clock: () => now });
   const count = async (): Promise<number> =>
     [...readEvents(await only(dir).catch(() => new Uint8Array(0)))].length;
-  const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
   const log = { status: SESSION_STATUS.START };
   writer.addSessionLog(log); // with the version it is 2
-  await settled();
+  await new Promise((resolve) => setTimeout(resolve, 50));
   expect(await count()).toBe(0);
   writer.addSessionLog(log);
-  await settled();
-  expect(await count()).toBe(2);
+  await expect.poll(count).toBe(2);
   now = 61;
   writer.addSessionLog(log);
-  await settled();
-  expect(await count()).toBe(3);
+  await expect.poll(count).toBe(3);
   writer.addSessionLog(log);
   await writer.flush();
   expect(await count()).toBe(4);
