@@ -4,7 +4,7 @@
  */
 
 import { sizeOrNull } from "../base/index.ts";
-import { hasHostForm, type Slot, type Step } from "./steps.ts";
+import { type Analysis, hasHostForm, type Slot, type Step } from "./steps.ts";
 
 export interface Stage {
   readonly kind: Step["kind"];
@@ -38,25 +38,43 @@ export function partition(steps: readonly Step[]): Stage[] {
 /** A kernel of ours on so many elements is done before the engine is called. */
 const MAX_SMALL_ELEMENTS = 16;
 
-/**
- * Steps on a few numbers go to the host where that splits no model: what they need is known before the engine runs. For the sides of loops,
- * whose counters and conditions would cost a call of the engine in every iteration.
- */
-export function smallOnHost(steps: readonly Step[]): Step[] {
+/** And on so many before the engine has loaded a model that runs once. */
+const MAX_INITIAL_ELEMENTS = 1 << 16;
+
+/** Steps of the engine that `suits` go to the host where that splits no model: what they need is known before the engine runs. */
+function early(steps: readonly Step[], suits: (step: Step) => boolean): Step[] {
   const byEngine = new Set<Slot>();
-  const isSmall = (slot: Slot | null): boolean =>
-    slot === null || (sizeOrNull(slot.spec.shape) ?? MAX_SMALL_ELEMENTS + 1) <= MAX_SMALL_ELEMENTS;
   return steps.map((step) => {
+    if (step.kind === "host") return step;
     const { inputs, outputs, writes } = step;
-    const fits =
-      step.kind === "onnx" &&
-      writes.length === 0 &&
-      [...inputs, ...outputs].every(isSmall) &&
-      inputs.every((slot) => slot === null || !byEngine.has(slot)) &&
-      hasHostForm(step);
-    if (fits) return { ...step, kind: "host" };
-    if (step.kind === "onnx")
-      for (const slot of [...outputs, ...writes.map((w) => w.slot)]) if (slot !== null) byEngine.add(slot);
+    const known = inputs.every((slot) => slot === null || !byEngine.has(slot));
+    if (known && suits(step) && hasHostForm(step)) return { ...step, kind: "host" };
+    for (const slot of [...outputs, ...writes.map((w) => w.slot)]) if (slot !== null) byEngine.add(slot);
     return step;
   });
+}
+
+const isSmall = ({ inputs, outputs }: Step, most: number): boolean =>
+  [...inputs, ...outputs].every(
+    (slot) => slot === null || (sizeOrNull(slot.spec.shape) ?? Number.POSITIVE_INFINITY) <= most,
+  );
+
+/** For the sides of loops, whose counters and conditions would cost a call of the engine in every iteration. */
+export const smallOnHost = (steps: readonly Step[]): Step[] =>
+  early(steps, (step) => step.writes.length === 0 && isSmall(step, MAX_SMALL_ELEMENTS));
+
+/**
+ * For plans outside of loops. A value that the host has is assigned there, at no cost; and all that is small goes to the host where a run starts
+ * from nothing and sets variables, as that of an initializer, which runs once: the engine's time to load a model grows with the square of its
+ * outputs, and thousands of variables have as many.
+ */
+export function initialOnHost({ steps, feeds, reads, final }: Analysis): Step[] {
+  const isInitial = final.size > 0 && reads.length === 0 && feeds.size === 0;
+  return early(steps, (step) => overwrites(step) || (isInitial && isSmall(step, MAX_INITIAL_ELEMENTS)));
+}
+
+/** Whether all the op does is to put values in the places of others. */
+function overwrites({ op, writes }: Step): boolean {
+  const access = op.needDef().access ?? {};
+  return writes.length > 0 && Object.values(access).every((a) => a === "write");
 }

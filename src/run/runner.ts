@@ -8,7 +8,7 @@ import type { Graph, HostContext, Operation, Output } from "../graph/index.ts";
 import { analyse } from "./analysis.ts";
 import { labelOf } from "./control/loop.ts";
 import { runLoop } from "./control/run-loop.ts";
-import { smallOnHost } from "./partition.ts";
+import { initialOnHost, smallOnHost } from "./partition.ts";
 import { compilePlan, type HostServices, needValue, type Plan } from "./plan.ts";
 import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
 import { type Pruned, prune, type Request } from "./prune.ts";
@@ -183,7 +183,8 @@ export class Runner {
     const specs = new Map([...shapes].map(([x, shape]) => [x, { shape, value: null }]));
     for (;;) {
       const found = analyse(request, pruned, specs, store, this.onHost);
-      const analysis = this.inLoop ? { ...found, steps: smallOnHost(found.steps) } : found;
+      const steps = this.inLoop ? smallOnHost(found.steps) : initialOnHost(found);
+      const analysis = { ...found, steps };
       this.services.planned(pruned, analysis);
       try {
         return await compilePlan(analysis, this.services.runtime, baked);
