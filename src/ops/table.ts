@@ -229,16 +229,16 @@ const setter = {
 export const LookupTableInsertV2 = defineOp("LookupTableInsertV2", {
   ...setter,
   host: ({ table_handle, keys, values }) => {
-    handleOf<LookupTable>(table_handle).insert(keys, values, false);
+    handleOf<LookupTable>(table_handle).insert(keys, values);
     return [];
   },
 });
 
-/** These entries in place of all. */
+/** These entries in place of all; fills a static table. */
 export const LookupTableImportV2 = defineOp("LookupTableImportV2", {
   ...setter,
   host: ({ table_handle, keys, values }) => {
-    handleOf<LookupTable>(table_handle).insert(keys, values, true);
+    handleOf<LookupTable>(table_handle).import(keys, values);
     return [];
   },
 });

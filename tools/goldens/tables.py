@@ -74,6 +74,30 @@ def mutable_table():
     raw.LookupTableExportV2(table_handle=t, Tkeys=tf.string, Tvalues=tf.int64, name="keys")
 
 
+@case(["keys:0"], [("import",)], ["find:0", "size:0"], [("import",)], [("other",)], [("shorter",)], ["find:0"], [("insert",)], [("remove",)])
+def static_import():
+    t = table(shared_name="t")
+    put = lambda op, keys, values, name: op(table_handle=t, keys=keys, values=tf.constant(values, tf.int64), name=name)
+    put(raw.LookupTableImportV2, ["a", "b"], [1, 2], "import")
+    put(raw.LookupTableImportV2, ["a", "b"], [1, 3], "other")
+    put(raw.LookupTableImportV2, ["a"], [1], "shorter")
+    put(raw.LookupTableInsertV2, ["a"], [1], "insert")
+    raw.LookupTableRemoveV2(table_handle=t, keys=["a"], name="remove")
+    find(t, ["a", "b", "c"])
+    raw.LookupTableExportV2(table_handle=t, Tkeys=tf.string, Tvalues=tf.int64, name="keys")
+    size(t)
+
+
+@case([("twice",)], [("types",)], [("uneven",)], ["size:0"])
+def static_import_errors():
+    t = table(shared_name="t")
+    uneven = tf.placeholder_with_default(tf.constant([1], tf.int64), [None])
+    raw.LookupTableImportV2(table_handle=t, keys=["a", "a"], values=tf.constant([1, 2], tf.int64), name="twice")
+    raw.LookupTableImportV2(table_handle=t, keys=["a"], values=tf.constant([1], tf.int32), name="types")
+    raw.LookupTableImportV2(table_handle=t, keys=["a", "b"], values=uneven, name="uneven")
+    size(t)
+
+
 @case([("init",)], ["same:0", "other:0"], ["clash:0"])
 def sharing():
     a = table(shared_name="shared", name="a")

@@ -49,8 +49,12 @@ export class LookupTable {
     return tensor(found as never, this.valueDtype, keys.shape);
   }
 
-  /** Fills a static table. The same entries again are no error. */
+  /** Fills a static table. As many entries once more are no error, whatever they are: TensorFlow compares the counts alone. */
   initialize(keys: readonly Element[], values: readonly Element[]): void {
+    if (this.isInitialized) {
+      if (keys.length === this.size) return;
+      throw new VarscopeError("FAILED_PRECONDITION", "Table was already initialized with different data.");
+    }
     const next: typeof this.entries = new Map();
     keys.forEach((key, i) => {
       const [id, value] = [idOf(key), values[i]!];
@@ -63,19 +67,25 @@ export class LookupTable {
       }
       next.set(id, { key, value });
     });
-    if (this.isInitialized && !isSame(this.entries, next)) {
-      throw new VarscopeError("FAILED_PRECONDITION", "Table was already initialized with different data.");
-    }
     this.entries = next;
     this.isInitialized = true;
   }
 
-  /** Sets values of a table that may change. @param replace - all others go */
-  insert(keys: Tensor, values: Tensor, replace: boolean): void {
-    this.checkChangeable(replace ? "Import" : "Insert");
-    this.checkTypes(keys.dtype, values.dtype);
-    checkPaired(keys, values);
-    if (replace) this.entries.clear();
+  /** These entries and no others: fills a static table, as initialisers of TF2 do; replaces all of one that may change. */
+  import(keys: Tensor, values: Tensor): void {
+    this.checkPairs(keys, values);
+    if (this.isStatic) {
+      this.initialize(elementsOf(keys), elementsOf(values));
+      return;
+    }
+    this.entries.clear();
+    this.insert(keys, values);
+  }
+
+  /** Sets values of a table that may change. */
+  insert(keys: Tensor, values: Tensor): void {
+    this.checkChangeable("Insert");
+    this.checkPairs(keys, values);
     for (let i = 0; i < keys.data.length; i++) {
       const key = getElement(keys, i);
       this.entries.set(idOf(key), { key, value: getElement(values, i) });
@@ -87,8 +97,13 @@ export class LookupTable {
     for (let i = 0; i < keys.data.length; i++) this.entries.delete(idOf(getElement(keys, i)));
   }
 
-  /** Keys and values, in the order in which they came. TensorFlow's order is that of its hashes. */
+  /**
+   * Keys and values, in the order in which they came. TensorFlow's order is that of its hashes.
+   *
+   * @throws VarscopeError ABORTED - a static table that is not filled
+   */
   export(): readonly [Tensor, Tensor] {
+    if (!this.isInitialized) throw new VarscopeError("ABORTED", "HashTable is not initialized.");
     const all = [...this.entries.values()];
     const as = (items: Element[], dtype: DType): Tensor => tensor(items as never, dtype, [items.length]);
     return [
@@ -121,6 +136,12 @@ export class LookupTable {
     );
   }
 
+  private checkPairs(keys: Tensor, values: Tensor): void {
+    this.checkTypes(keys.dtype, values.dtype);
+    if (keys.data.length === values.data.length) return;
+    throw invalid(`Expected shape ${formatShape(keys.shape)} for value, got ${formatShape(values.shape)}`);
+  }
+
   private checkChangeable(verb: string): void {
     if (!this.isStatic) return;
     throw new VarscopeError(
@@ -145,9 +166,3 @@ const idOf = (x: Element): string =>
   x instanceof Uint8Array ? new TextDecoder("latin1").decode(x) : String(x);
 
 const shown = (x: Element): string => (x instanceof Uint8Array ? new TextDecoder().decode(x) : String(x));
-
-const isSame = (
-  a: ReadonlyMap<string, { readonly value: Element }>,
-  b: ReadonlyMap<string, { readonly value: Element }>,
-): boolean =>
-  a.size === b.size && [...a].every(([id, { value }]) => b.has(id) && idOf(b.get(id)!.value) === idOf(value));
