@@ -70,20 +70,10 @@ export interface BatchNormalizationOptions extends WeightsOptions {
  *   batch among the axes
  */
 export const batchNormalization = (x: Output, options: BatchNormalizationOptions = {}): Output =>
-  normLayer(x, "batch_normalization", options);
-
-/** The layer under another default name; `last` is applied to the result in the layer's own scope. */
-export function normLayer(
-  x: Output,
-  baseName: string,
-  options: BatchNormalizationOptions,
-  last: (y: Output) => Output = (y) => y,
-): Output {
-  return layer(x, baseName, options, (l) => {
+  layer(x, "batch_normalization", options, (l) => {
     const norm = build(l, x, options);
-    return last(norm.fused ? fusedNorm(l, x, norm, options) : plainNorm(l, x, norm, options));
+    return norm.fused ? fusedNorm(l, x, norm, options) : plainNorm(l, x, norm, options);
   });
-}
 
 function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
   const axes = axesOf(x, o);

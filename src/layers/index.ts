@@ -29,7 +29,7 @@ export {
   softmaxCrossEntropy,
   sparseSoftmaxCrossEntropy,
 } from "./losses.ts";
-export { moments, type NormalizeOptions, normalize } from "./moments.ts";
+export { moments, type NormalizeOptions, normalize, weightedMoments } from "./moments.ts";
 export {
   averagePooling2d,
   type GlobalPoolingOptions,
@@ -39,4 +39,22 @@ export {
   type PoolingOptions,
 } from "./pooling.ts";
 export { l1Regularizer, l2Regularizer } from "./regularizers.ts";
-export { type BatchNormInitializers, type BatchNormOptions, batchNorm } from "./slim-batch-norm.ts";
+export {
+  type BatchNormInitializers,
+  type BatchNormOptions,
+  batchNorm,
+  type Collections,
+  type Slim,
+  type SlimConvOptions,
+  type SlimDefaults,
+  type SlimDropoutOptions,
+  type SlimLayerOptions,
+  type SlimOptions,
+  type SlimPoolOptions,
+  type SlimScalingOptions,
+  type SlimScopeOptions,
+  type SlimSeparableOptions,
+  type SlimTransposeOptions,
+  slim,
+  type VariablesCollections,
+} from "./slim/index.ts";

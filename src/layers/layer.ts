@@ -26,6 +26,8 @@ import {
 export interface LayerOptions {
   /** variable scope and name scope; by default the layer's own name, made unique: `conv2d`, `conv2d_1` */
   readonly name?: string;
+  /** an open scope that is the layer's, in place of a name */
+  readonly scope?: VariableScope;
   /** shares the variables of an earlier layer of that name: null */
   readonly reuse?: Reuse;
 }
@@ -97,9 +99,10 @@ export function layer<R>(x: Output, baseName: string, options: WeightsOptions, b
 }
 
 /** The scope of a layer. Opening it takes its names; the ops come when it is entered again. */
-function openScope(graph: Graph, baseName: string, { name, reuse }: LayerOptions): VariableScope {
+function openScope(graph: Graph, baseName: string, { name, scope, reuse }: LayerOptions): VariableScope {
   const same = (scope: VariableScope): VariableScope => scope;
-  if (name !== undefined) return variableScope(graph, name, {}, same);
+  const given = scope ?? name;
+  if (given !== undefined) return variableScope(graph, given, {}, same);
   if (reuse) return variableScope(graph, baseName, {}, same);
   return variableScope(graph, null, { defaultName: baseName }, same);
 }

@@ -1,6 +1,7 @@
 /** @file Mean and variance, and normalization by them. @see TensorFlow python/ops/nn_impl.py */
 
 import type { Output } from "../graph/index.ts";
+import { zerosLike } from "../ops/index.ts";
 import { addWith, isVariable, type Variable } from "../variables/index.ts";
 
 const cast = (x: Output, dtype: Output["dtype"]): Output =>
@@ -29,6 +30,47 @@ export function moments(
     const spread = mean(g.add("SquaredDifference", [y, still]), "variance");
     const results = [center, spread].map((m) =>
       options.keepDims ? m : g.add("Squeeze", [m], { attrs: { squeeze_dims: [...axes] } }),
+    );
+    return results.map((m) => cast(m, x.dtype)) as [Output, Output];
+  });
+}
+
+/**
+ * Mean and population variance of `x` over axes, where each element counts as if it came `weights` times. float16 is computed in float32. Where all
+ * weights are 0, both are 0.
+ *
+ * @param weights - any numbers that broadcast against x, as `[batch, 1, 1, 1]`
+ * @returns both without those axes, or with 1 there
+ */
+export function weightedMoments(
+  x: Output,
+  axes: number | readonly number[],
+  weights: Output | number,
+  options: { readonly keepDims?: boolean; readonly name?: string } = {},
+): [Output, Output] {
+  const { graph: g } = x;
+  const over = typeof axes === "number" ? [axes] : [...axes];
+  return g.nameScope(options.name ?? "weighted_moments", () => {
+    const given =
+      typeof weights === "number"
+        ? g.constant(weights, { dtype: "float32", name: "frequency_weights" })
+        : weights;
+    const y = x.dtype === "float16" ? cast(x, "float32") : x;
+    const w = cast(given, y.dtype);
+    const sum = (of: Output, name: string): Output =>
+      g.nameScope(name, (scope) => {
+        const shape = typeof axes === "number" ? [] : [over.length];
+        const indices = g.constant(over, { dtype: "int32", shape, name: "reduction_indices" });
+        return g.add("Sum", [of, indices], { name: scope, attrs: { keep_dims: true } });
+      });
+    const all = sum(g.add("Mul", [w, y], { name: "mul" }), "weighted_input_sum");
+    const each = g.add("AddV2", [w, zerosLike(y)], { name: "add" });
+    const count = sum(each, "sum_of_weights");
+    const mean = g.add("DivNoNan", [all, count], { name: "div_no_nan" });
+    const squares = g.add("Mul", [w, g.add("SquaredDifference", [y, mean])], { name: "mul" });
+    const variance = g.add("DivNoNan", [sum(squares, "weighted_distsq"), count], { name: "div_no_nan" });
+    const results = [mean, variance].map((m) =>
+      options.keepDims ? m : g.add("Squeeze", [m], { attrs: { squeeze_dims: over } }),
     );
     return results.map((m) => cast(m, x.dtype)) as [Output, Output];
   });

@@ -5,31 +5,30 @@
  * @see tf_slim layers/layers.py "batch_norm", "_fused_batch_norm"
  */
 
-import { VarscopeError } from "../base/index.ts";
-import { type Graph, Output, smartCond, smartConstant } from "../graph/index.ts";
-import { reshape } from "../ops/index.ts";
+import { defined, isCompatible, VarscopeError } from "../../base/index.ts";
+import { type Graph, Output, smartCond, smartConstant } from "../../graph/index.ts";
+import { reshape } from "../../ops/index.ts";
 import {
   assignMovingAverage,
   GraphKeys,
   getVariable,
   getVariableScope,
-  globalVariables,
   type Initializer,
-  modelVariables,
   onesInitializer,
   type Regularizer,
-  type Reuse,
   type Variable,
+  type VariableScope,
   variableScope,
   type Written,
   zerosInitializer,
-} from "../variables/index.ts";
-import { normLayer } from "./batch-norm.ts";
-import { fusedOp } from "./batch-norm-fused.ts";
-import { afterWrite } from "./batch-norm-parts.ts";
-import type { RenormClipping } from "./batch-renorm.ts";
-import type { Activation } from "./layer.ts";
-import { moments, normalize } from "./moments.ts";
+} from "../../variables/index.ts";
+import { batchNormalization } from "../batch-norm.ts";
+import { fusedOp } from "../batch-norm-fused.ts";
+import { afterWrite } from "../batch-norm-parts.ts";
+import type { RenormClipping } from "../batch-renorm.ts";
+import type { Activation } from "../layer.ts";
+import { moments, normalize, weightedMoments } from "../moments.ts";
+import { modelCollections, type SlimScopeOptions, slimLayer, type VariablesCollections } from "./layer.ts";
 
 /** Of each of the variables. */
 export interface BatchNormInitializers {
@@ -39,7 +38,8 @@ export interface BatchNormInitializers {
   readonly movingVariance?: Initializer;
 }
 
-export interface BatchNormOptions {
+/** `scope`: "BatchNorm", made unique. */
+export interface BatchNormOptions extends SlimScopeOptions {
   /** of the moving averages: 0.999 */
   readonly decay?: number;
   /** has the offset `beta`: true */
@@ -48,15 +48,20 @@ export interface BatchNormOptions {
   readonly scale?: boolean;
   /** added to the variance: 0.001 */
   readonly epsilon?: number;
-  readonly activationFn?: Activation;
+  /** none */
+  readonly activationFn?: Activation | null;
   readonly paramInitializers?: BatchNormInitializers;
   readonly paramRegularizers?: { readonly beta?: Regularizer; readonly gamma?: Regularizer };
   /** collection of the update ops; null runs them in place, before the result: "update_ops" */
   readonly updatesCollections?: string | null;
   /** true */
   readonly isTraining?: boolean | Output;
-  readonly reuse?: Reuse;
+  /** true */
   readonly trainable?: boolean;
+  /** where variables go besides, by `beta`, `gamma`, `moving_mean`, `moving_variance` */
+  readonly variablesCollections?: VariablesCollections;
+  /** [batch] of how much each example counts in mean and variance, as if it came so many times; never fused then */
+  readonly batchWeights?: Output;
   /** one FusedBatchNormV3, for rank 2 and 4: true */
   readonly fused?: boolean;
   readonly dataFormat?: "NHWC" | "NCHW";
@@ -66,80 +71,71 @@ export interface BatchNormOptions {
   readonly renormClipping?: RenormClipping;
   /** 0.99 */
   readonly renormDecay?: number;
-  /** "BatchNorm", made unique */
-  readonly scope?: string;
 }
 
 /**
  * (x - mean) / √(variance + epsilon) + beta, with variables `beta`, `moving_mean`, `moving_variance` and, if asked for, `gamma`, all in the
  * collection `model_variables`. Its update ops stand in `update_ops`, as of `batchNormalization`.
  *
- * @throws VarscopeError INVALID_ARGUMENT - unknown rank or channels; renorm with zero debias or other collections of updates
+ * @throws VarscopeError INVALID_ARGUMENT - unknown rank or channels; weights that are no vector of the batch; renorm with weights, zero debias or
+ *   other collections of updates
  */
 export function batchNorm(x: Output, options: BatchNormOptions = {}): Output {
   const { updatesCollections = GraphKeys.UPDATE_OPS, zeroDebiasMovingMean = false, fused = true } = options;
   const rank = x.shape?.length;
   if (rank === undefined) throw invalid(x, `Inputs ${x.name} has undefined rank.`);
-  const isPlain = updatesCollections === GraphKeys.UPDATE_OPS && !zeroDebiasMovingMean;
-  const canFuse = fused && !options.renorm && (rank === 2 || rank === 4);
-  if (isPlain && !(canFuse && rank === 2)) return asLayer(x, options);
+  const isWhole = options.batchWeights === undefined;
+  const isPlain = isWhole && updatesCollections === GraphKeys.UPDATE_OPS && !zeroDebiasMovingMean;
+  const canFuse = fused && isWhole && !options.renorm && (rank === 2 || rank === 4);
+  const isLayer = isPlain && !(canFuse && rank === 2);
+  const body = (scope: VariableScope): Output => {
+    const { activationFn = null } = options;
+    const y = isLayer ? asLayer(x, scope, options) : own(x, canFuse, options);
+    return activationFn === null ? y : activationFn(y);
+  };
+  // variables of zero debias are of the model where the op is not fused
+  return slimLayer(x, "BatchNorm", options, body, isLayer || !canFuse);
+}
+
+function own(x: Output, canFuse: boolean, options: BatchNormOptions): Output {
   if (options.renorm) {
     const what = "renorm is not supported with batch_weights, updates_collections or zero_debias_moving_mean";
     throw invalid(x, what);
   }
-  const { graph } = x;
-  const opening = { reuse: options.reuse ?? null, defaultName: "BatchNorm" };
-  return variableScope(graph, options.scope ?? null, opening, () =>
-    activated(canFuse ? fusedNorm(x, options) : ofModel(graph, () => plainNorm(x, options)), options),
-  );
+  return canFuse ? fusedNorm(x, options) : plainNorm(x, options);
 }
-
-const activated = (y: Output, { activationFn }: BatchNormOptions): Output =>
-  activationFn === undefined ? y : activationFn(y);
 
 const invalid = (x: Output, what: string): VarscopeError =>
   new VarscopeError("INVALID_ARGUMENT", what, { at: x.name });
 
 /** tf.layers' own layer, under slim's names and defaults. */
-function asLayer(x: Output, o: BatchNormOptions): Output {
+function asLayer(x: Output, scope: VariableScope, o: BatchNormOptions): Output {
   const { paramInitializers: init = {}, paramRegularizers: regularizers = {} } = o;
-  const settings = {
+  const given = {
+    epsilon: o.epsilon,
+    center: o.center,
+    fused: o.fused === false ? false : undefined,
+    reuse: o.reuse,
+    trainable: o.trainable,
+    renorm: o.renorm,
+    renormClipping: o.renormClipping,
+    renormMomentum: o.renormDecay,
+    betaInitializer: init.beta,
+    gammaInitializer: init.gamma,
+    movingMeanInitializer: init.movingMean,
+    movingVarianceInitializer: init.movingVariance,
+    betaRegularizer: regularizers.beta,
+    gammaRegularizer: regularizers.gamma,
+  };
+  return batchNormalization(x, {
+    scope,
     axis: o.dataFormat === "NCHW" ? 1 : -1,
     momentum: o.decay ?? 0.999,
     training: o.isTraining ?? true,
     scale: o.scale ?? false,
-    ...given("name", o.scope),
-    ...given("epsilon", o.epsilon),
-    ...given("center", o.center),
-    ...given("fused", o.fused === false ? false : undefined),
-    ...given("reuse", o.reuse),
-    ...given("trainable", o.trainable),
-    ...given("renorm", o.renorm),
-    ...given("renormClipping", o.renormClipping),
-    ...given("renormMomentum", o.renormDecay),
-    ...given("betaInitializer", init.beta),
-    ...given("gammaInitializer", init.gamma),
-    ...given("movingMeanInitializer", init.movingMean),
-    ...given("movingVarianceInitializer", init.movingVariance),
-    ...given("betaRegularizer", regularizers.beta),
-    ...given("gammaRegularizer", regularizers.gamma),
-  };
-  return ofModel(x.graph, () => normLayer(x, "BatchNorm", settings, (y) => activated(y, o)));
+    ...defined(given),
+  });
 }
-
-/** All variables that `body` makes are in `model_variables`. */
-function ofModel<R>(graph: Graph, body: () => R): R {
-  const before = new Set(globalVariables(graph));
-  const result = body();
-  const known = new Set(modelVariables(graph));
-  for (const v of globalVariables(graph))
-    if (!before.has(v) && !known.has(v)) graph.addToCollection(GraphKeys.MODEL_VARIABLES, v);
-  return result;
-}
-
-/** An option where it is given. */
-const given = <K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } =>
-  value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: V });
 
 /** The variables in slim's order, and where the fused op needs one that is left out, a constant. */
 function parameters(x: Output, channels: number, o: BatchNormOptions, isFused: boolean) {
@@ -151,12 +147,12 @@ function parameters(x: Output, channels: number, o: BatchNormOptions, isFused: b
       shape: [channels],
       dtype,
       initializer,
-      collections: [GraphKeys.GLOBAL_VARIABLES, GraphKeys.MODEL_VARIABLES],
+      collections: modelCollections(o.variablesCollections, name),
       ...more,
     });
   const trained = (regularizer: Regularizer | undefined) => ({
     trainable: o.trainable ?? true,
-    ...given("regularizer", isFused ? regularizer : undefined), // the other path forgets them
+    ...defined({ regularizer: isFused ? regularizer : undefined }), // the other path forgets them
   });
   const instead = (value: number): Output | null =>
     isFused ? graph.constant(value, { dtype, shape: [channels] }) : null;
@@ -263,6 +259,16 @@ function fusedNorm(input: Output, o: BatchNormOptions): Output {
   return isMatrix ? reshape(result, [-1, channels]) : result;
 }
 
+/** One weight for each example, with the rank of x. @throws VarscopeError INVALID_ARGUMENT - no vector, or of another batch */
+function wideWeights(x: Output, weights: Output): Output {
+  const batch = x.shape!.slice(0, 1);
+  if (!isCompatible(batch, weights.shape)) {
+    const text = (shape: Output["shape"]): string => `(${(shape ?? []).map((d) => d ?? "None").join(", ")},)`;
+    throw invalid(weights, `Shapes ${text(batch)} and ${text(weights.shape)} are incompatible`);
+  }
+  return reshape(weights, [-1, ...Array(x.shape!.length - 1).fill(1)]);
+}
+
 /** A dozen small ops, for any rank. */
 function plainNorm(x: Output, o: BatchNormOptions): Output {
   const { graph: g } = x;
@@ -270,6 +276,7 @@ function plainNorm(x: Output, o: BatchNormOptions): Output {
   const rank = x.shape!.length;
   const isFirst = dataFormat === "NCHW";
   const channels = channelsOf(x, dataFormat);
+  const weights = o.batchWeights === undefined ? null : wideWeights(x, o.batchWeights);
   const { offset, scale, moving } = parameters(x, channels, o, false);
   const wide = [1, channels, ...Array(Math.max(0, rank - 2)).fill(1)];
   const broadcast = <V extends Variable | Output | null>(v: V): V | Output =>
@@ -277,7 +284,8 @@ function plainNorm(x: Output, o: BatchNormOptions): Output {
   let used: Two<Variable | Output> = moving;
   if (smartConstant(isTraining) !== false) {
     const over = [...Array(rank).keys()].filter((i) => i !== (isFirst ? 1 : rank - 1));
-    const found = moments(x, over, { keepDims: isFirst });
+    const form = { keepDims: isFirst };
+    const found = weights === null ? moments(x, over, form) : weightedMoments(x, over, weights, form);
     const batch = (isFirst ? found.map((m) => reshape(m, [-1])) : found) as unknown as Two<Output>;
     const values = (): Output[] => moving.map((v) => v.value());
     if (updatesCollections === null)

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { toNumbers } from "../base/index.ts";
-import type { Output } from "../graph/index.ts";
-import { newGraph } from "../ops/index.ts";
-import { Session } from "../run/index.ts";
+import { toNumbers } from "../../base/index.ts";
+import type { Output } from "../../graph/index.ts";
+import { newGraph } from "../../ops/index.ts";
+import { Session } from "../../run/index.ts";
 import {
   globalVariables,
   globalVariablesInitializer,
   modelVariables,
   type Variable,
-} from "../variables/index.ts";
-import { type BatchNormOptions, batchNorm } from "./index.ts";
+} from "../../variables/index.ts";
+import { type BatchNormOptions, batchNorm } from "../index.ts";
 
 /** mean 3, population variance 3.5, sample variance 4.6667 */
 const X = [1, 2, 3, 6];

@@ -1,0 +1,73 @@
+/** @file slim's layers without a window, and its pooling. @see tf_slim layers/layers.py */
+
+import type { Output } from "../../graph/index.ts";
+import * as layers from "../dense.ts";
+import type { Pair } from "../layer.ts";
+import { averagePooling2d, maxPooling2d } from "../pooling.ts";
+import {
+  kernelOptions,
+  layerOptions,
+  type SlimOptions,
+  type SlimScopeOptions,
+  slimLayer,
+  weighted,
+} from "./layer.ts";
+
+/**
+ * x · weights + biases over the last axis, then relu; with a normalizer no biases. Scopes: `fully_connected`.
+ *
+ * @param x - float [..., in]
+ * @throws VarscopeError INVALID_ARGUMENT - the last dim is not known
+ */
+export const fullyConnected = (x: Output, numOutputs: number, o: SlimOptions = {}): Output =>
+  weighted(x, "fully_connected", o, (scope, hasBiases) =>
+    layers.dense(x, numOutputs, { ...layerOptions(scope, hasBiases, o), ...kernelOptions(o) }),
+  );
+
+/** [batch, ...] as [batch, product of the rest]. Scopes: `Flatten`. */
+export const flatten = (x: Output, o: SlimScopeOptions = {}): Output =>
+  slimLayer(x, "Flatten", o, () => layers.flatten(x));
+
+export interface SlimDropoutOptions extends SlimScopeOptions {
+  /** probability that an element is kept: 0.5 */
+  readonly keepProb?: number;
+  /** true */
+  readonly isTraining?: boolean | Output;
+  readonly seed?: number;
+}
+
+/** Zeroes elements with probability 1 - keepProb while training and scales the rest. Scopes: `Dropout`. @throws VarscopeError as tf.layers' */
+export const dropout = (x: Output, o: SlimDropoutOptions = {}): Output =>
+  slimLayer(x, "Dropout", o, (scope) =>
+    layers.dropout(x, 1 - (o.keepProb ?? 0.5), {
+      scope,
+      training: o.isTraining ?? true,
+      ...(o.seed !== undefined && { seed: o.seed }),
+    }),
+  );
+
+export interface SlimPoolOptions extends SlimScopeOptions {
+  /** 2 */
+  readonly stride?: Pair;
+  /** "VALID" */
+  readonly padding?: "SAME" | "VALID";
+  /** "NHWC" */
+  readonly dataFormat?: "NHWC" | "NCHW";
+}
+
+const pool =
+  (name: string, of: typeof maxPooling2d) =>
+  (x: Output, kernelSize: Pair, o: SlimPoolOptions = {}): Output =>
+    slimLayer(x, name, o, (scope) =>
+      of(x, kernelSize, o.stride ?? 2, {
+        scope,
+        padding: o.padding === "SAME" ? "same" : "valid",
+        dataFormat: o.dataFormat === "NCHW" ? "channels_first" : "channels_last",
+      }),
+    );
+
+/** The largest of each window; stride 2. Scopes: `MaxPool2D`. @param x - [batch, h, w, channels] */
+export const maxPool2d = pool("MaxPool2D", maxPooling2d);
+
+/** The mean of each window; stride 2. Scopes: `AvgPool2D`. @param x - [batch, h, w, channels] */
+export const avgPool2d = pool("AvgPool2D", averagePooling2d);
