@@ -79,6 +79,7 @@ function zerosForBranch(graph: Graph, op: Operation, index: number, { pred, bran
   if (y.dtype === "resource") {
     return graph.controlDependencies([pivot], () => filled(variableShape(other), 0, zerosDType(y), "zeros"));
   }
+  if (y.dtype === "variant") return graph.add("ZerosLike", [other], { name: "zeros_like" });
   const shape = graph.add("Shape", [other], { name: "Shape" });
   return graph.controlDependencies([pivot], () => filled(shape, 0, y.dtype, "zeros"));
 }

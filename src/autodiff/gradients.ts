@@ -30,6 +30,7 @@ import {
   WhileContext,
 } from "../graph/index.ts";
 import { Received } from "./aggregate.ts";
+import { unfoldCalls } from "./calls.ts";
 import { onesFor, zerosForInput } from "./fills.ts";
 import { isExit, LoopStates } from "./loop-state.ts";
 import { isTrainable, opsBetween, pathThrough, pendingCounts, stopOps } from "./reach.ts";
@@ -74,6 +75,8 @@ export function gradients(
       `Tensor ${foreign.name} must be from the same graph as Tensor ${to[0]!.name}`,
     );
   }
+  const also = options.stopGradients ?? [];
+  unfoldCalls(graph, opsOf(to), opsOf(from), opsOf(also));
   const backprop = graph.nameScope(options.name ?? "gradients", (scope) => {
     graph.uniqueName("uid"); // TensorFlow takes this name for itself
     const all = new Backprop(graph, to, from, scope, options);
@@ -86,6 +89,8 @@ export function gradients(
     (x) => received.sum(x) ?? (options.unconnectedGradients === "zero" ? zerosForInput(x) : null),
   );
 }
+
+const opsOf = (xs: readonly Output[]): Operation[] => xs.map((x) => x.op);
 
 type GradRule = Exclude<OpDef["grad"], Absent>;
 
@@ -116,8 +121,7 @@ class Backprop {
   run(): void {
     const { ys, xs, received } = this;
     const gradYs = this.startingGradients();
-    const to = ys.map((y) => y.op);
-    const from = xs.map((x) => x.op);
+    const [to, from] = [opsOf(ys), opsOf(xs)];
     const { reachable, between } = opsBetween(to, from);
     this.loops = new LoopStates(between, (op, body) => this.near(op, body));
     const counts = pendingCounts(between);
@@ -128,12 +132,7 @@ class Backprop {
       received.add(y, this.loops.zerosForExit(y));
       queue.push(y.op);
     }
-    const also = this.options.stopGradients ?? [];
-    const stops = stopOps(
-      from,
-      also.map((x) => x.op),
-      counts,
-    );
+    const stops = stopOps(from, opsOf(this.options.stopGradients ?? []), counts);
     for (let next = 0; next < queue.length; next++) {
       const op = queue[next]!;
       this.near(op, () => this.differentiate(op, stops.has(op)));

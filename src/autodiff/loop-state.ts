@@ -144,11 +144,11 @@ export class LoopStates {
     const { graph, shape, dtype } = x;
     const loop = loopAround(x.op.context)!;
     const outer = this.stateAround(loop)?.grad;
-    if (outer === undefined)
-      return isStatic(shape)
-        ? zeros(graph, shape, dtype)
-        : graph.add("ZerosLike", [x], { name: "zeros_like" });
-    if (isStatic(shape)) return outer.context.within(graph, () => zeros(graph, shape, dtype));
+    const zerosLike = (): Output => graph.add("ZerosLike", [x], { name: "zeros_like" });
+    const isKnown = isStatic(shape) && dtype !== "variant"; // a list's items have shapes of their own
+    if (outer === undefined) return isKnown ? zeros(graph, shape, dtype) : zerosLike();
+    if (dtype === "variant") return outer.context.within(graph, zerosLike);
+    if (isKnown) return outer.context.within(graph, () => zeros(graph, shape, dtype));
     const dims = withContext(graph, loop.outer, () => graph.add("Shape", [x]));
     const stack = outer.push(dims);
     return outer.context.within(graph, () => filled(outer.pop(stack, dims), 0, dtype, "zeros"));
@@ -161,9 +161,9 @@ export class LoopStates {
     const state = loop === null ? undefined : this.states.get(loop);
     if (state === undefined) return zerosForOutput(op, index);
     const branch = op.def?.control === "switch" && op.context instanceof CondContext ? op.context : null;
-    return isStatic(op.output(index).shape)
-      ? staticZeros(state.grad, op.output(index), branch)
-      : keptZeros(state.grad, op, index, branch);
+    const y = op.output(index);
+    if (y.dtype === "variant") return listZeros(state.grad, op, y, branch);
+    return isStatic(y.shape) ? staticZeros(state.grad, y, branch) : keptZeros(state.grad, op, index, branch);
   }
 
   /** Gives a loop variable that starts anew in each round the gradient zero for all rounds but the last. */
@@ -184,9 +184,20 @@ function staticZeros(grad: LoopGrad, y: Output, branch: CondContext | null): Out
     dtype === "resource"
       ? zerosOfVariable(y, true)
       : graph.constant(0, { dtype, shape: y.shape as number[] });
-  if (branch === null) return zero;
-  return switchOf(zero, grad.history.get(branch.pred.name) ?? branch.pred)[(1 - branch.branch) as 0 | 1];
+  return inOtherBranch(zero, grad, branch);
 }
+
+/** Zeros of a list, kept from the forward loop. */
+function listZeros(grad: LoopGrad, op: Operation, y: Output, branch: CondContext | null): Output {
+  const kept = branch === null ? y : op.inputs[0]!;
+  return inOtherBranch(grad.graph.add("ZerosLike", [kept], { name: "zeros_like" }), grad, branch);
+}
+
+/** `x` alive where the other branch was taken, if there is a branch. */
+const inOtherBranch = (x: Output, grad: LoopGrad, branch: CondContext | null): Output =>
+  branch === null
+    ? x
+    : switchOf(x, grad.history.get(branch.pred.name) ?? branch.pred)[(1 - branch.branch) as 0 | 1];
 
 /** Zeros of a shape that each round of the forward loop keeps. */
 function keptZeros(grad: LoopGrad, op: Operation, index: number, branch: CondContext | null): Output {
@@ -209,10 +220,12 @@ function keptZeros(grad: LoopGrad, op: Operation, index: number, branch: CondCon
 /** Zeros for the next round, shaped as the gradient that entered. */
 function noGradient({ graph, context }: LoopGrad, entered: Output): Output {
   const { dtype, shape } = entered;
-  if (isStatic(shape)) return context.within(graph, () => nextRound(graph.constant(0, { dtype, shape })));
+  const isList = dtype === "variant";
+  if (isStatic(shape) && !isList)
+    return context.within(graph, () => nextRound(graph.constant(0, { dtype, shape })));
   const value = entered.op.inputs[0]!;
   const zero = withContext(graph, context.outer, () =>
-    filled(graph.add("Shape", [value]), 0, dtype, "zeros"),
+    isList ? graph.add("ZerosLike", [value]) : filled(graph.add("Shape", [value]), 0, dtype, "zeros"),
   );
   return context.within(graph, () => nextRound(zero));
 }

@@ -22,7 +22,7 @@ export interface ControlFlowContext {
   addValue(x: Output): Output;
 }
 
-/** A node. Made by `Graph.addOp`; immutable but for attributes starting with `_`, device, and control-flow rewiring. */
+/** A node. Made by `Graph.addOp`; immutable but for attributes starting with `_`, device, control-flow rewiring, and `handOn`. */
 export class Operation {
   readonly graph: Graph;
   readonly name: string;
@@ -90,6 +90,23 @@ export class Operation {
       old.op.consumers.delete(this);
     output.op.consumers.add(this);
     this.rewired();
+  }
+
+  /**
+   * Becomes an op that hands on `values`, one for each of its outputs, once `controls` have run: the same name and outputs, another type. For
+   * what takes calls of functions apart.
+   */
+  handOn(values: readonly Output[], controls: readonly Operation[]): void {
+    for (const [i, x] of values.entries())
+      if (this.def === undefined) Object.assign(this.output(i), { dtype: x.dtype });
+    for (const x of this.inputs.splice(0)) x.op.consumers.delete(this);
+    this.removeControlInputs([...this.controlInputs]);
+    const type = values.length === 0 ? "NoOp" : "IdentityN";
+    Object.assign(this, { type, def: this.graph.registry.get(type), origin: null });
+    for (const y of this.outputs) y.known = null;
+    this.attrs = values.length === 0 ? {} : { T: values.map((x) => x.dtype) };
+    for (const x of values) this.addInput(x);
+    this.addControlInputs(controls);
   }
 
   addInput(output: Output): void {

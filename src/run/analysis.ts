@@ -260,10 +260,12 @@ class Analyser {
 
   private addStep(op: Operation, inputs: (Slot | null)[], access: readonly (Access | null)[]): void {
     const inferred = inferWith(op, this.specOf);
-    const refKey = (out: Output): string | undefined =>
-      out.isRef
-        ? op.inputs.map((x, i) => (access[i] ? this.keys.get(this.resolve(x)) : undefined)).find((k) => k)
-        : undefined;
+    const refKey = (out: Output, i: number): string | undefined =>
+      out.dtype === "resource" && op.inputs.length === op.outputs.length
+        ? this.keys.get(this.resolve(op.inputs[i]!)) // handed on, among tensors
+        : out.isRef
+          ? op.inputs.map((x, i) => (access[i] ? this.keys.get(this.resolve(x)) : undefined)).find((k) => k)
+          : undefined;
     const specs = op.outputs.map(
       (out, i) =>
         new LazySpec(out, inferred[i]?.shape ?? null, inferred[i]?.handle ?? null, this.specOf, null),
@@ -274,7 +276,7 @@ class Analyser {
       return;
     }
     const outputs = op.outputs.map((out, i) => {
-      const key = refKey(out);
+      const key = refKey(out, i);
       if (key !== undefined) this.keys.set(out, key);
       const slot = key === undefined ? this.slot(specs[i]!, "step", null) : null;
       if (slot !== null) this.slots.set(out, slot);
