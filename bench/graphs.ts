@@ -1,6 +1,6 @@
 /**
  * @file Importing GraphDefs of 10,000 to 100,000 nodes, encoded: each size in a process of its own, by turns with TensorFlow's Python where it is
- * found. Start at `benchGraphs`; `npm run bench` runs it.
+ * found; and initialising thousands of variables. Start at `benchGraphs`; `npm run bench` runs it.
  */
 
 import { spawnSync } from "node:child_process";
@@ -54,6 +54,24 @@ for _ in range(${ROUNDS}):
 print(json.dumps(times))
 `;
 
+/** Prints the milliseconds of the first run of new sessions, which initialises small variables at random. */
+const INITIALISING = `
+const { getVariable, globalVariablesInitializer, glorotUniformInitializer, newGraph, Session } = await import("varscope");
+const times = [];
+for (let i = 0; i < ${ROUNDS}; i++) {
+  const g = newGraph();
+  const options = { shape: [8, 8], initializer: glorotUniformInitializer() };
+  for (let k = 0; k < Number(process.argv[1]); k++) getVariable(g, "v" + k, options);
+  const init = globalVariablesInitializer(g);
+  const session = new Session(g);
+  const start = performance.now();
+  await session.run([], { targets: [init] });
+  times.push(performance.now() - start);
+  await session.close();
+}
+console.log(JSON.stringify(times));
+`;
+
 /** Milliseconds: the first import of a process, and the median of all. */
 interface ImportTimes {
   readonly first: number;
@@ -73,6 +91,26 @@ function timesOf(command: string, args: readonly string[]): ImportTimes {
   const times = JSON.parse(run.stdout.trim().split("\n").at(-1)!) as number[];
   return { first: times[0]!, median: [...times].sort((a, b) => a - b)[times.length >> 1]! };
 }
+
+export interface InitSpeed {
+  readonly variables: number;
+  readonly first: number;
+  readonly median: number;
+}
+
+/** Times of the run that initialises so many variables. */
+export const benchInit = (): InitSpeed[] =>
+  [1000, 4000, 16_000].map((variables) => ({
+    variables,
+    ...timesOf(process.execPath, ["--input-type=module", "-e", INITIALISING, String(variables)]),
+  }));
+
+/** The speeds as text. */
+export const initLines = (speeds: readonly InitSpeed[]): string[] =>
+  speeds.map(
+    ({ variables, first, median }) =>
+      `initialising ${variables} small variables: ${median.toFixed(0)} ms (first ${first.toFixed(0)})`,
+  );
 
 /** @param python - with TensorFlow; undefined where there is none */
 export async function benchGraphs(python: string | undefined): Promise<GraphSpeed[]> {

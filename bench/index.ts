@@ -11,7 +11,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { fromData, newGraph, placeholder, relu, Session, type Tensor } from "varscope";
 import { benchCheckpoint } from "./checkpoint.ts";
-import { benchGraphs, graphLines } from "./graphs.ts";
+import { benchGraphs, benchInit, graphLines, initLines } from "./graphs.ts";
 import { INPUTS, inferenceGraph, type ModelName, trainingGraph } from "./models.ts";
 import { tfjsTimes } from "./tfjs.ts";
 import { benchTransform, transformLines } from "./transform.ts";
@@ -232,6 +232,7 @@ const report = {
   variables: await benchVariables(python),
   transform: await benchTransform(),
   graphs: await benchGraphs(python),
+  initialising: benchInit(),
 };
 console.log(
   `\nsession overhead ${report.overheadUs.toFixed(0)} microseconds a run; node start to first result ${report.startupMs.toFixed(0)} ms; peak memory ${report.peakMemoryMb.toFixed(0)} MB`,
@@ -243,6 +244,6 @@ console.log(
 );
 for (const line of variableLines(report.variables)) console.log(line);
 for (const line of transformLines(report.transform)) console.log(line);
-for (const line of graphLines(report.graphs)) console.log(line);
+for (const line of [...graphLines(report.graphs), ...initLines(report.initialising)]) console.log(line);
 mkdirSync(join(ROOT, "runs"), { recursive: true });
 writeFileSync(join(ROOT, "runs", "bench.json"), `${JSON.stringify(report, null, 2)}\n`);
