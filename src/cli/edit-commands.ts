@@ -1,7 +1,9 @@
 /** @file Arguments of the commands that compare, change, average and convert containers. Each command's work is in its own file. */
 
 import { type Command, InvalidArgumentError } from "commander";
+import type { ConventionName } from "../edit/recalibrate/index.ts";
 import { assignment, each, type Outcome, pattern, positive, repeated, tolerance } from "./arguments.ts";
+import { addSurgery, type GivenStep } from "./surgery-options.ts";
 import type { Streams } from "./terminal.ts";
 
 const CONTAINER = "checkpoint, SavedModel, graph, .keras, .h5, .npz or .safetensors";
@@ -37,10 +39,11 @@ Example:
 
 /** `varscope edit IN OUT`. */
 export function addEdit(program: Command, streams: Streams, _outcome: Outcome): void {
-  program
+  const steps: GivenStep[] = [];
+  const command = program
     .command("edit")
     .description(
-      "A copy with variables renamed, left out, cast, reshaped, replaced. Slots and moving averages follow their variables.",
+      "A copy with variables renamed, left out, cast, replaced, split, joined, rearranged. Slots and moving averages follow their variables.",
     )
     .argument("<in>", CONTAINER)
     .argument(
@@ -63,13 +66,8 @@ export function addEdit(program: Command, streams: Streams, _outcome: Outcome): 
       "--set <name=@file.npy>",
       "replace a variable's values, or add a variable; repeatable",
       each(assignment),
-    )
-    .option(
-      "--reshape <name=dims>",
-      "another shape of as many elements (fc6/kernel=7,7,512,4096); repeatable",
-      each(assignment),
-    )
-    .option("--reverse <name:axis>", "reverse an axis (conv1/kernel:2 is RGB <-> BGR); repeatable", repeated)
+    );
+  addSurgery(command, steps)
     .option("--shards <n>", "data files of a checkpoint", positive)
     .option("--format <format>", `instead of what OUT's name says: ${FORMATS}`)
     .option("--dry-run", "print the plan, write nothing")
@@ -78,15 +76,17 @@ export function addEdit(program: Command, streams: Streams, _outcome: Outcome): 
     .addHelpText(
       "after",
       `
-Patterns and names are those of IN. --rename is cut at its last '='; write \\= for one in the replacement.
+Patterns and names are those of IN. Options from --reshape to --gates are steps, taken in the order given; each sees the names that
+those before it left. --rename is cut at its last '='; write \\= for one in the replacement.
 With no '/' after it, OUT is a checkpoint's prefix where its name has none of the endings of the other formats.
 
 Examples:
   varscope edit model.ckpt-1000 clean --drop-slots --rename '^resnet/=backbone/'
-  varscope edit vgg16.ckpt conv.ckpt --reshape vgg_16/fc6/weights=7,7,512,4096 --dry-run`,
+  varscope edit vgg16.ckpt conv.ckpt --reshape vgg_16/fc6/weights=7,7,512,4096 --dry-run
+  varscope edit bert.ckpt split --split attn/qkv/kernel=attn/q/kernel,attn/k/kernel,attn/v/kernel@1`,
     )
     .action(async (from: string, to: string, options) =>
-      (await import("./edit.ts")).editCommand(from, to, options, streams),
+      (await import("./edit.ts")).editCommand(from, to, { ...options, steps }, streams),
     );
 }
 
@@ -171,7 +171,7 @@ export function addRecalibrate(program: Command, streams: Streams, _outcome: Out
     .option("--layers <regex>", "only layers whose name matches", pattern)
     .option(
       "--convention <which>",
-      "variance with n - 1 (sample), with n (population), or as-written",
+      `whose habit the variance follows: ${CONVENTION_WORDS.join(", ")}`,
       conventionOf,
     )
     .option("-o, --output <path>", "the new container; without it nothing is written")
@@ -191,6 +191,19 @@ Example:
     );
 }
 
+/** All names of `CONVENTIONS`, by the compiler's word: the table itself loads with the command's work. */
+const CONVENTION_WORDS = Object.keys({
+  detect: 0,
+  "as-written": 0,
+  "tf1-fused": 0,
+  "tf1-unfused": 0,
+  keras2: 0,
+  keras3: 0,
+  "keras-standalone": 0,
+  sample: 0,
+  population: 0,
+} satisfies Record<ConventionName | "detect", 0>);
+
 /** One of some words. */
 const oneOf =
   <const W extends string>(...words: W[]) =>
@@ -200,5 +213,5 @@ const oneOf =
     throw new InvalidArgumentError(`${words.slice(0, -1).join(", ")} or ${words.at(-1)} is wanted.`);
   };
 const passesOf = oneOf("one", "per-layer");
-const conventionOf = oneOf("as-written", "sample", "population");
+const conventionOf = oneOf(...CONVENTION_WORDS);
 const layoutOf = oneOf("keras2", "keras3");

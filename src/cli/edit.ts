@@ -11,6 +11,7 @@ import type { WriteReport } from "../formats/collection/index.ts";
 import { readNpy } from "../wire/index.ts";
 import { formatJson } from "./json.ts";
 import { progressOn } from "./progress.ts";
+import type { GivenStep } from "./surgery-options.ts";
 import {
   type Column,
   formatCount,
@@ -31,8 +32,7 @@ export interface EditFlags {
   readonly ema?: boolean;
   readonly swapEma?: boolean;
   readonly set?: readonly (readonly [string, string])[];
-  readonly reshape?: readonly (readonly [string, string])[];
-  readonly reverse?: readonly string[];
+  readonly steps?: readonly GivenStep[];
   readonly shards?: number;
   readonly format?: string;
   readonly dryRun?: boolean;
@@ -96,8 +96,7 @@ async function optionsOf(flags: EditFlags): Promise<EditOptions> {
     ...(flags.ema && { ema: "take" as const }),
     ...(flags.swapEma && { ema: "swap" as const }),
     set,
-    reshape: new Map((flags.reshape ?? []).map(([name, dims]) => [name, dimsOf(dims)] as const)),
-    reverse: (flags.reverse ?? []).map(reverseOf),
+    surgery: await Promise.all((flags.steps ?? []).map((read) => read())),
   };
 }
 
@@ -116,25 +115,6 @@ export function patternOf(text: string, option: string): RegExp {
 function dtypeOf(text: string): DType {
   if (isDType(text)) return text;
   throw wrong(`${text} is no dtype`, "write it as TensorFlow does: float16, bfloat16, float32, int64");
-}
-
-function dimsOf(text: string): number[] {
-  const dims =
-    text === "" || text === "[]"
-      ? []
-      : text
-          .replace(/^\[|\]$/g, "")
-          .split(/[,x]/)
-          .map((s) => s.trim());
-  if (dims.every((s) => /^\d+$/.test(s) && Number.isSafeInteger(Number(s)))) return dims.map(Number);
-  throw wrong(`${text} is no shape`, "write it as 1,1,4096,4096");
-}
-
-function reverseOf(text: string): { readonly name: string; readonly axis: number } {
-  const [, name, axis] = /^(.+):(-?\d+)$/.exec(text) ?? [];
-  if (name === undefined)
-    throw wrong(`--reverse ${text} names no axis`, "write it as NAME:AXIS, such as conv1/kernel:2");
-  return { name, axis: Number(axis) };
 }
 
 async function arrayOf(value: string): Promise<Tensor> {

@@ -22,7 +22,10 @@ export { type AverageOptions, type AveragePlan, planAverage } from "./change/ave
 export { type ConvertPlan, planConvert } from "./change/convert.ts";
 export { type LikeOptions, planLike } from "./change/convert-like.ts";
 export { planEdit } from "./change/edit.ts";
+export type { RnnForm } from "./change/gates.ts";
 export type { EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./change/plan.ts";
+export type { Surgery } from "./change/surgery.ts";
+export type { NewEntries } from "./change/vocabulary.ts";
 export { type Difference, type DiffOptions, type DiffReport, diffModels } from "./compare/diff.ts";
 export {
   type DiagnoseOptions,
@@ -46,13 +49,18 @@ export { type GraphFile, openGraph } from "./graph/open-graph.ts";
 export { type Inspection, type InspectOptions, inspect, type VariableFacts } from "./inspect.ts";
 export { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
 export {
+  CONVENTIONS,
+  type Convention,
+  type ConventionName,
   type FeedData,
   type Gap,
+  type KnownConvention,
   planRecalibration,
   type RecalibratedNorm,
   type RecalibrateOptions,
   type Recalibration,
   type RecalibrationPlan,
+  type RecalibrationPlanOptions,
   recalibrate,
 } from "./recalibrate/index.ts";
 export { type Repair, type RepairOptions, salvageCheckpoint } from "./repair.ts";

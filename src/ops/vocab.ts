@@ -49,9 +49,11 @@ function vocabularyOf(lines: readonly string[], size: number, file: string): Map
 export interface VocabRemapping {
   readonly remapping: readonly number[];
   readonly present: number;
+  /** lines of the old one that were looked at */
+  readonly oldCount: number;
 }
 
-/** @throws VarscopeError INVALID_ARGUMENT - fewer lines than are wanted, empty ones; FAILED_PRECONDITION - one twice; NOT_FOUND */
+/** `count` -1 is all lines behind `offset`. @throws VarscopeError INVALID_ARGUMENT - fewer lines than are wanted, empty ones; FAILED_PRECONDITION - one twice; NOT_FOUND */
 export async function remapVocab(
   files: Reads,
   names: { readonly newFile: string; readonly oldFile: string },
@@ -63,8 +65,9 @@ export async function remapVocab(
   vocabularyOf(lines, -1, names.newFile);
   if (offset + count > lines.length)
     throw invalid("lookup table size must be larger than last new vocab entry's line", names.newFile);
-  const remapping = lines.slice(offset, offset + count).map((line) => old.get(line) ?? -1);
-  return { remapping, present: remapping.filter((i) => i >= 0).length };
+  const end = count === -1 ? lines.length : offset + count;
+  const remapping = lines.slice(offset, end).map((line) => old.get(line) ?? -1);
+  return { remapping, present: remapping.filter((i) => i >= 0).length, oldCount: old.size };
 }
 
 /** Old lines of the new vocabulary's entries. @see TensorFlow core/ops/checkpoint_ops.cc "GenerateVocabRemapping" */

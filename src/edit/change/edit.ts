@@ -1,30 +1,23 @@
 /**
- * @file A container with its variables renamed, left out, cast, reshaped, reversed, replaced. Start at `planEdit`; what a plan
- * gives is written by `writeModel`.
+ * @file A container with its variables renamed, left out, cast, replaced, and changed by steps of surgery. Start at `planEdit`; what a
+ * plan gives is written by `writeModel`.
  */
 
-import {
-  type DType,
-  formatShape,
-  isFloat,
-  normalizeAxis,
-  sameShape,
-  sizeOf,
-  type Tensor,
-  VarscopeError,
-} from "../../base/index.ts";
+import { type DType, formatShape, isFloat, sameShape, type Tensor, VarscopeError } from "../../base/index.ts";
 import { type VariableCollection, type VariableEntry, variableOf } from "../../formats/collection/index.ts";
 import { castValues } from "./cast-values.ts";
+import { fresh } from "./family.ts";
 import type { Draft, EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./plan.ts";
 import { renameDrafts } from "./rename.ts";
-import { reversed } from "./reverse.ts";
 import { placeShadows } from "./shadows.ts";
+import { operate, type Surgery } from "./surgery.ts";
 
 /**
  * What an edit would write. Reads values only of variables that are cast, to count what is lost.
  *
  * @throws VarscopeError NOT_FOUND - an option names a variable that is not there; INVALID_ARGUMENT - two variables of one name, another
- *   element count, no such axis, a dtype that the values cannot have; FAILED_PRECONDITION - a variable without a known shape
+ *   element count, no such axis, what a step of surgery refuses, a dtype that the values cannot have; FAILED_PRECONDITION - a variable
+ *   without a known shape
  */
 export async function planEdit(from: VariableCollection, options: EditOptions): Promise<EditPlan> {
   const drafts = from.variables.map((entry) => draftOf(from, entry));
@@ -32,9 +25,8 @@ export async function planEdit(from: VariableCollection, options: EditOptions): 
   if (options.ema !== undefined) placeShadows(drafts, options.ema, unused);
   setValues(from, drafts, options.set ?? new Map());
   select(drafts, options, unused);
+  await operate({ from, drafts, unused }, stepsOf(options));
   const live = drafts.filter((d) => d.dropped === null);
-  for (const [name, shape] of options.reshape ?? []) reshape(familyOf(from, live, name), shape);
-  for (const { name, axis } of options.reverse ?? []) reverse(familyOf(from, live, name), axis);
   const losses = await castAll(live, options, unused);
   const ofs = renameDrafts(live, options.rename ?? [], unused);
   needOnce(live);
@@ -60,6 +52,7 @@ function draftOf(from: VariableCollection, entry: VariableEntry): Draft {
   }
   return {
     entry,
+    from: entry.name,
     isNew: false,
     dropped: null,
     name: entry.name,
@@ -71,41 +64,18 @@ function draftOf(from: VariableCollection, entry: VariableEntry): Draft {
   };
 }
 
-/** A variable and what follows it: slots and averages of its shape. */
-function familyOf(from: VariableCollection, live: readonly Draft[], given: string): Draft[] {
-  const added = live.find((d) => d.isNew && d.name === given);
-  const { name } = added?.entry ?? from.find(given);
-  const head = live.find((d) => d.entry.name === name);
-  if (head === undefined) {
-    throw new VarscopeError("NOT_FOUND", "the variable is left out by another option", { at: name });
-  }
-  return [head, ...live.filter((d) => d.entry.of === name && sameShape(d.shape, head.shape))];
-}
+const stepsOf = ({ reshape, reverse = [], surgery = [] }: EditOptions): Surgery[] => [
+  ...[...(reshape ?? [])].map(([name, shape]): Surgery => ({ do: "reshape", name, shape })),
+  ...reverse.map((r): Surgery => ({ do: "reverse", ...r })),
+  ...surgery,
+];
 
 function setValues(from: VariableCollection, drafts: Draft[], set: ReadonlyMap<string, Tensor>): void {
   for (const [given, t] of set) {
     const known = from.variables.find((v) => v.name === given || v.key === given);
     const { values } = variableOf(given, t);
     if (known === undefined) {
-      const entry = {
-        name: given,
-        key: given,
-        dtype: t.dtype,
-        shape: t.shape,
-        bytes: 0,
-        role: "other",
-        layer: "",
-      } as const;
-      drafts.push({
-        entry,
-        isNew: true,
-        dropped: null,
-        name: given,
-        ...t,
-        keepsParts: false,
-        values,
-        changes: ["new"],
-      });
+      drafts.push(fresh(given, { dtype: t.dtype, shape: t.shape, values }));
       continue;
     }
     for (const d of drafts) {
@@ -150,29 +120,6 @@ function noteUnused(
 ): void {
   for (const p of patterns) {
     if (!drafts.some((d) => p.test(d.entry.name))) unused.push(`${option} ${p.source}`);
-  }
-}
-
-function reshape(family: readonly Draft[], shape: readonly number[]): void {
-  for (const d of family) {
-    if (sizeOf(shape) !== sizeOf(d.shape)) {
-      throw new VarscopeError(
-        "INVALID_ARGUMENT",
-        `${formatShape(d.shape)} has ${sizeOf(d.shape)} elements, ${formatShape(shape)} has ${sizeOf(shape)}`,
-        { at: d.entry.name, hint: "give a shape of as many elements" },
-      );
-    }
-    d.changes.push(`reshaped from ${formatShape(d.shape)}`);
-    Object.assign(d, { shape, keepsParts: false });
-  }
-}
-
-function reverse(family: readonly Draft[], given: number): void {
-  for (const d of family) {
-    const axis = normalizeAxis(given, d.shape.length);
-    const { values, shape, dtype } = d;
-    d.changes.push(`axis ${axis} reversed`);
-    d.values = (reading) => reversed({ name: d.entry.name, dtype, shape, values }, axis, reading);
   }
 }
 
@@ -222,14 +169,14 @@ function plannedOf(d: Draft, ofs: ReadonlyMap<string, string>): PlannedVariable 
   const { parts, aliases, of, key, layer, bytes, ...facts } = d.entry;
   const renamed = d.name !== d.entry.name;
   return {
-    ...(d.isNew ? {} : facts),
+    ...facts,
     // A key that is another spelling than the name is the container's own; of a new name it is not known.
     ...(d.isNew || (renamed && key === d.entry.name) ? {} : { key }),
     ...(d.isNew || renamed ? {} : { layer }),
     ...(parts !== undefined && d.keepsParts ? { parts } : {}),
     ...(aliases !== undefined && !renamed ? { aliases } : {}),
     ...(of === undefined ? {} : { of: ofs.get(of) ?? of }),
-    from: d.isNew ? null : d.entry.name,
+    from: d.from,
     name: d.name,
     dtype: d.dtype,
     shape: d.shape,

@@ -6,6 +6,7 @@
 import type { DType, Tensor } from "../../base/index.ts";
 import type { Extras, ReadOptions, VariableEntry, WritableVariable } from "../../formats/collection/index.ts";
 import type { CastLoss } from "./cast.ts";
+import type { Surgery } from "./surgery.ts";
 
 /** Names and patterns are those of the input. */
 export interface EditOptions {
@@ -26,6 +27,8 @@ export interface EditOptions {
   readonly reshape?: ReadonlyMap<string, readonly number[]>;
   /** axis counts from 0, negative from the end, of the new shape; slots and averages follow */
   readonly reverse?: readonly { readonly name: string; readonly axis: number }[];
+  /** after those, one after another; names are those that the steps before left */
+  readonly surgery?: readonly Surgery[];
   readonly signal?: AbortSignal;
 }
 
@@ -57,8 +60,11 @@ export interface EditPlan {
 /** A variable on its way: changed step by step while the plan is made. */
 export interface Draft {
   readonly entry: VariableEntry;
+  /** in the input; null where it is new */
+  readonly from: string | null;
+  /** whether it was made here: `entry` is what it would be in a container */
   readonly isNew: boolean;
-  /** null: it is left out, for this reason */
+  /** null: it stays; else why it is left out */
   dropped: string | null;
   name: string;
   dtype: DType;

@@ -56,7 +56,7 @@ function setName(d: Draft, name: string): void {
  * The name of a slot whose variable has a new name: TF 1 has `dense/kernel/Adam`, Keras 2 `Adam/dense/kernel/m`, Keras 3
  * `adam/dense_kernel_momentum`.
  */
-function followed(name: string, owner: string, renamed: string): string {
+export function followed(name: string, owner: string, renamed: string): string {
   for (const spell of [(s: string) => s, (s: string) => s.replaceAll("/", "_")]) {
     const at = name.lastIndexOf(spell(owner));
     if (at >= 0) return `${name.slice(0, at)}${spell(renamed)}${name.slice(at + owner.length)}`;
@@ -69,6 +69,7 @@ export function renamedModel(model: Model, rules: readonly (readonly [RegExp, st
   const drafts = model.variables.map(
     (entry): Draft => ({
       entry,
+      from: entry.name,
       isNew: false,
       dropped: null,
       name: entry.name,
