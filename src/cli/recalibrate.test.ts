@@ -112,13 +112,25 @@ describe("a checkpoint and its MetaGraph with a training placeholder", () => {
 });
 
 describe("Keras 3, by the graph that it exports", () => {
-  test("a .keras file gets its statistics back in a .keras file", async () => {
-    const { code, err } = await cli(
+  test("a .keras file gets its statistics back in a .keras file, by the convention of Keras 3", async () => {
+    const { code, err, out } = await cli(
       ...["recalibrate", golden("exported"), "--signature", "serve", "--checkpoint", golden("model.keras")],
       ...[...FEED, "--passes", "per-layer", "-o", at("model.keras")],
     );
     expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toMatch(/, variance as keras3 \(saved by Keras 3\.[\d.]+\) -> /);
     await expectWritten(at("model.keras"), golden("model.keras"), EXPECTED.keras["per-layer"], "sequential/");
+  });
+
+  test("another convention can be asked for", async () => {
+    const args = ["recalibrate", golden("exported"), "--signature", "serve", ...FEED, "--json"];
+    const told = async (...more: string[]) => JSON.parse((await cli(...args, ...more)).out);
+    const [population, sample] = [await told(), await told("--convention", "tf1-fused")];
+    expect(population.layers[0].convention).toBe("population");
+    expect(sample).toMatchObject({ convention: { convention: "tf1-fused", why: null } });
+    const { count, gap } = sample.layers[0];
+    const ratio = gap.worst.data.variance / population.layers[0].gap.worst.data.variance;
+    expect(ratio).toBeCloseTo(count / (count - 1), 6);
   });
 
   test("a SavedModel gets them in a copy of itself", async () => {
@@ -148,6 +160,11 @@ describe("what is wrong is said", () => {
     const { code, err } = await cli("recalibrate", golden("net.meta"), ...FEED, "--passes", "two");
     expect(code).toBe(2);
     expect(err).toMatch(/one or per-layer is wanted/);
+    const other = await cli("recalibrate", golden("net.meta"), ...FEED, "--convention", "keras4");
+    expect(other).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/keras-standalone, sample or population is wanted/),
+    });
   });
 
   test("a container without a graph, rows that do not agree, a name that is not there", async () => {

@@ -3,7 +3,12 @@
 import { sizeOf, type Tensor, VarscopeError } from "../base/index.ts";
 import { fitted, joinedLeft } from "../edit/change/convert.ts";
 import { type Model, openModel } from "../edit/open-model.ts";
-import { planRecalibration, type RecalibratedNorm, type Recalibration } from "../edit/recalibrate/index.ts";
+import {
+  planRecalibration,
+  type RecalibratedNorm,
+  type RecalibrationPlan,
+  type RecalibrationPlanOptions,
+} from "../edit/recalibrate/index.ts";
 import { formatLike, needFree, needWritable, writeModel } from "../edit/write-model.ts";
 import type { WriteReport } from "../formats/collection/index.ts";
 import type { Output } from "../graph/index.ts";
@@ -19,7 +24,7 @@ export interface RecalibrateFlags {
   readonly batch?: number;
   readonly passes?: "one" | "per-layer";
   readonly layers?: RegExp;
-  readonly convention?: "as-written" | "sample" | "population";
+  readonly convention?: NonNullable<RecalibrationPlanOptions["convention"]>;
   readonly output?: string;
   readonly format?: string;
   readonly force?: boolean;
@@ -81,20 +86,27 @@ interface Written {
   readonly lost?: WriteReport["left"];
 }
 
-function print(plan: Recalibration, written: Written, { json }: RecalibrateFlags, { stdout }: Streams): void {
-  const { passes, batches, layers, left } = plan;
+function print(
+  plan: RecalibrationPlan,
+  written: Written,
+  { json }: RecalibrateFlags,
+  { stdout }: Streams,
+): void {
+  const { passes, batches, layers, left, convention } = plan;
   if (json) {
     const plain = layers.map(({ mean: _, variance: __, ...layer }) => layer);
-    stdout.write(`${formatJson({ ...written, passes, batches, layers: plain, left }, 2)}\n`);
+    stdout.write(`${formatJson({ ...written, passes, batches, convention, layers: plain, left }, 2)}\n`);
     return;
   }
   const { out, format, lost = [] } = written;
   const where = out === undefined ? "; nothing is written without --output" : ` -> ${out} (${format})`;
+  const { convention: name, why } = convention;
+  const told = why === null || name === "as-written" ? "" : `, variance as ${name} (${why})`;
   const pass = passes === 1 ? "1 pass" : `${passes} passes`;
   const lines = [
     ...formatTable(COLUMNS, layers.map(rowOf), styleFor(stdout)),
     ...left.map(({ layer, why }) => `${layer} keeps its statistics: ${why}`),
-    `${formatCount(layers.length)} layers, ${pass} over ${formatCount(batches)} batches${where}`,
+    `${formatCount(layers.length)} layers, ${pass} over ${formatCount(batches)} batches${told}${where}`,
     ...leftLines({ left: lost }),
   ];
   stdout.write(`${lines.join("\n")}\n`);

@@ -8,7 +8,7 @@ import type { Operation, Output } from "../../graph/index.ts";
 import { type FeedValue, type Session, variableKey } from "../../run/index.ts";
 import type { OpenFeeds } from "./batches.ts";
 import { ChannelMoments, needNumbers } from "./channel-moments.ts";
-import { depths, type Norm, type Passes, type Place, statisticOf } from "./norms.ts";
+import { depths, type Norm, type Passes, type Place, statisticOf, varianceOf } from "./norms.ts";
 
 export interface CalibrationOptions {
   readonly passes: Passes;
@@ -98,14 +98,14 @@ export class Calibration {
   }
 
   estimate(norm: Norm): Estimate {
-    const { moments, convention } = norm;
+    const { moments } = norm;
     const like = (values: Float64Array, op: Operation): Tensor => {
       const { dtype, shape } = statisticOf(this.session, op);
       return filled(dtype, shape, values);
     };
     return {
       mean: like(moments.mean, norm.mean),
-      variance: like(moments.variance(convention), norm.variance),
+      variance: like(varianceOf(norm), norm.variance),
     };
   }
 
@@ -183,7 +183,7 @@ export class Calibration {
     const { site, norm, channels } = place;
     const isOne = this.options.passes === "one";
     const mean = isOne ? own.mean : norm.moments.mean;
-    const variance = isOne ? own.variance("population") : norm.moments.variance(norm.convention);
+    const variance = isOne ? own.variance() : varianceOf(norm);
     const { gamma, beta } = this.affine.get(place)!;
     const map = channels.of(x.shape, site.x.name);
     const at = (values: ArrayLike<number>, c: number): number => values[values.length === 1 ? 0 : c]!;

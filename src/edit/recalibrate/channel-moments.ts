@@ -8,9 +8,6 @@
 import { formatShape, type Tensor, VarscopeError } from "../../base/index.ts";
 import { numbersOf } from "../change/numbers.ts";
 
-/** "sample" divides by n - 1 (Bessel; by 1 for n = 1), "population" by n. */
-export type Convention = "sample" | "population";
-
 /** Moments of the elements seen so far, in float64. */
 export class ChannelMoments {
   readonly mean: Float64Array;
@@ -55,9 +52,9 @@ export class ChannelMoments {
     this.count = all;
   }
 
-  variance(convention: Convention): Float64Array {
-    const by = convention === "sample" ? Math.max(this.count - 1, 1) : this.count;
-    return this.m2.map((x) => x / by);
+  /** @param divisor - of the sum of squared distances: the number of elements, or what a convention makes of it */
+  variance(divisor = this.count): Float64Array {
+    return this.m2.map((x) => (x === 0 ? 0 : x / divisor));
   }
 }
 

@@ -9,13 +9,13 @@ import { isStatic, type Tensor } from "../../base/index.ts";
 import { roleOf } from "../../formats/collection/index.ts";
 import type { Graph, Operation, Output } from "../../graph/index.ts";
 import { variableOf } from "../doctor/graph-norms.ts";
-import type { Convention } from "./channel-moments.ts";
+import type { NormFacts } from "./convention.ts";
 
 /** Which statistics a normalization takes: the batch's, the moving ones, or as a predicate says. */
 export type NormMode = "training" | "inference" | "switched";
 
 /** One normalization of a graph. A layer that is applied twice has two. */
-export interface NormSite {
+export interface NormSite extends NormFacts {
   /** scope of its variables */
   readonly layer: string;
   /** what is normalized; of a conditional, outside of it */
@@ -24,7 +24,6 @@ export interface NormSite {
   readonly y: Output;
   readonly gamma: Output | null;
   readonly beta: Output | null;
-  readonly epsilon: number;
   /** variables, or the constants that took their place */
   readonly mean: Operation;
   readonly variance: Operation;
@@ -33,8 +32,6 @@ export interface NormSite {
   readonly mode: NormMode;
   /** predicates that choose the statistics: placeholders, mostly */
   readonly predicates: readonly Output[];
-  /** which variance the op that trains it puts into the moving one */
-  readonly convention: Convention;
 }
 
 /** All normalizations whose moving statistics are known, in the order of the graph. */
@@ -75,7 +72,9 @@ function fusedSite(op: Operation): NormSite | null {
     wide: first ? [channels, ...Array(rank - 2).fill(1)] : [channels],
     mode: fork.predicate !== null ? "switched" : isTraining ? "training" : "inference",
     predicates: fork.predicate === null ? [] : [fork.predicate],
-    convention: "sample",
+    isFused: true,
+    rank,
+    axes: 1,
   };
 }
 
@@ -105,7 +104,9 @@ function looseSite(rsqrt: Operation): NormSite | null {
       wide,
       mode: isBatch === null ? "switched" : isBatch ? "training" : "inference",
       predicates: [...new Set([...mean.predicates, ...variance.predicates])],
-      convention: "population",
+      isFused: false,
+      rank: formula.x.shape?.length ?? null,
+      axes: Math.max(1, wide.filter((d) => d !== 1).length),
     };
   }
   return null;

@@ -4,7 +4,8 @@ import { sizeOf, type Tensor, VarscopeError } from "../../base/index.ts";
 import type { Graph, Operation, Output } from "../../graph/index.ts";
 import { type Session, variableKey } from "../../run/index.ts";
 import { ancestors } from "../doctor/graph-norms.ts";
-import { ChannelMap, ChannelMoments, type Convention } from "./channel-moments.ts";
+import { ChannelMap, ChannelMoments } from "./channel-moments.ts";
+import { CONVENTIONS, type Convention, type ConventionName, divisorOf } from "./convention.ts";
 import { type NormSite, normSites } from "./norm-sites.ts";
 
 /** "one": each layer sees what the layers before it make of batch statistics; "per-layer": of their new moving statistics. */
@@ -39,7 +40,7 @@ export interface NormChoice {
   /** layers to take: names, or a pattern that names match; by default all */
   readonly layers?: readonly string[] | RegExp | undefined;
   readonly passes: Passes;
-  readonly convention: "as-written" | Convention;
+  readonly convention: ConventionName;
   /** what will be fed */
   readonly fed: ReadonlySet<Output>;
 }
@@ -130,7 +131,7 @@ function normOf(sites: readonly NormSite[], { passes, convention }: NormChoice):
     layer: first!.layer,
     mean: first!.mean,
     variance: first!.variance,
-    convention: convention === "as-written" ? first!.convention : convention,
+    convention: CONVENTIONS[convention].of(first!),
     moments: new ChannelMoments(sizeOf(first!.wide)),
     places: [],
   };
@@ -177,6 +178,10 @@ export function depths(
   };
   return new Map(places.map((p) => [p, depthOf(stepOf(p), new Set())]));
 }
+
+/** The variance of all that was seen, by the layer's convention. */
+export const varianceOf = ({ moments, convention, places }: Norm): Float64Array =>
+  moments.variance(divisorOf(convention, moments.count, places[0]!.site));
 
 /** Value of a statistic: a variable's in the session, or a constant's. @throws VarscopeError FAILED_PRECONDITION - no value */
 export function statisticOf(session: Session, op: Operation): Tensor {

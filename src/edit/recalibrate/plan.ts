@@ -17,9 +17,16 @@ import { inlineCalls } from "../../run/control/expand.ts";
 import { Session, variableKey } from "../../run/index.ts";
 import { storedAt, variableOps } from "../graph/values.ts";
 import type { Model } from "../open-model.ts";
+import { type ConventionName, detectConvention, type KnownConvention } from "./convention.ts";
 import { type RecalibrateOptions, type Recalibration, recalibrate } from "./recalibrate.ts";
 
+export interface RecalibrationPlanOptions extends Omit<RecalibrateOptions, "write" | "convention"> {
+  /** "detect": that of the container's maker, where a Keras file or the objects of a checkpoint tell; else as written: "detect" */
+  readonly convention?: ConventionName | "detect";
+}
+
 export interface RecalibrationPlan extends Recalibration {
+  readonly convention: KnownConvention;
   /** all of the container, with the new statistics */
   readonly contents: Contents;
 }
@@ -34,7 +41,7 @@ export interface RecalibrationPlan extends Recalibration {
 export async function planRecalibration(
   graph: Model,
   values: VariableCollection,
-  options: Omit<RecalibrateOptions, "write">,
+  options: RecalibrationPlanOptions,
 ): Promise<RecalibrationPlan> {
   const file = await graph.graph();
   if (file === null) {
@@ -43,12 +50,18 @@ export async function planRecalibration(
       hint: "give a MetaGraph (.meta), a GraphDef or a SavedModel, and this as --checkpoint",
     });
   }
+  const { convention: asked = "detect" } = options;
+  const convention = asked === "detect" ? detectConvention(values) : { convention: asked, why: null };
   const flat = file.graph.functions.size > 0 ? inlineCalls(file.graph).graph : file.graph;
   const session = new Session(flat, { warn: () => {} });
   try {
     const names = namesIn(graph, flat, values);
     await load(session, flat, storedAt(file.graph), values, names, options.signal);
-    const result = await recalibrate(session, { ...options, write: false });
+    const result = await recalibrate(session, {
+      ...options,
+      convention: convention.convention,
+      write: false,
+    });
     const changed = new Map<string, Tensor>();
     for (const { names: of, mean, variance } of result.layers) {
       for (const [name, value] of [
@@ -57,7 +70,7 @@ export async function planRecalibration(
       ] as const)
         changed.set(names(name) ?? name, value);
     }
-    return { ...result, contents: withValues(values, changed) };
+    return { ...result, convention, contents: withValues(values, changed) };
   } finally {
     await session.close();
   }

@@ -10,9 +10,9 @@ import type { Operation } from "../../graph/index.ts";
 import { type Session, variableKey } from "../../run/index.ts";
 import { type FeedData, openFeeds } from "./batches.ts";
 import { Calibration } from "./calibration.ts";
-import type { Convention } from "./channel-moments.ts";
+import type { Convention, ConventionName } from "./convention.ts";
 import { type Gap, gapOf } from "./gap.ts";
-import { type LeftNorm, type Norm, normsOf, type Passes, statisticOf } from "./norms.ts";
+import { type LeftNorm, type Norm, normsOf, type Passes, statisticOf, varianceOf } from "./norms.ts";
 
 export interface RecalibrateOptions {
   readonly data: FeedData;
@@ -24,8 +24,8 @@ export interface RecalibrateOptions {
   readonly passes?: Passes;
   /** names of layers (scopes of their variables), or a pattern: all */
   readonly layers?: readonly string[] | RegExp;
-  /** which variance: "as-written" is what the layer's own update op would store, with n - 1 for fused ops and with n for others: "as-written" */
-  readonly convention?: "as-written" | Convention;
+  /** which variance, by whose habit; "as-written" is what the layer's own update op would store, n - 1 for fused ops and n for others: "as-written" */
+  readonly convention?: ConventionName;
   /** false: measures and leaves the variables as they are: true */
   readonly write?: boolean;
   readonly signal?: AbortSignal;
@@ -90,7 +90,7 @@ function reportOf(
   const { layer, convention, moments } = norm;
   const old = (op: Operation): number[] => toNumbers(statisticOf(session, op));
   const moving = { mean: old(norm.mean), variance: old(norm.variance) };
-  const data = { mean: moments.mean, variance: moments.variance(convention) };
+  const data = { mean: moments.mean, variance: varianceOf(norm) };
   return {
     layer,
     names: { mean: norm.mean.name, variance: norm.variance.name },
