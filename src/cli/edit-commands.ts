@@ -100,14 +100,23 @@ export function addAverage(program: Command, streams: Streams, _outcome: Outcome
     .argument("<out>", "the new container, of the first input's format unless its name says another")
     .argument("<in...>", CONTAINER)
     .option("--weights <numbers>", "weight of each input, separated by commas: 1 each")
+    .option("--greedy", "of the inputs only those that do not make the mean's score fall; needs --score")
+    .option(
+      "--score <command>",
+      "run for each file, which stands where it says {}; its last line is the score",
+    )
+    .option("--minimize", "the lower the score, the better")
     .option("--format <format>", `instead of what OUT's name says: ${FORMATS}`)
     .option("--force", "overwrite existing files")
     .option("--json", "print one JSON document")
     .addHelpText(
       "after",
       `
-Example:
-  varscope average averaged run/model.ckpt-800 run/model.ckpt-900 run/model.ckpt-1000`,
+--score runs the command that you give, without a shell; nothing that a file says is run.
+
+Examples:
+  varscope average averaged run/model.ckpt-800 run/model.ckpt-900 run/model.ckpt-1000
+  varscope average soup a.keras b.keras c.keras --greedy --score "python evaluate.py {}"`,
     )
     .action(async (to: string, from: readonly string[], options) =>
       (await import("./average.ts")).averageCommand(to, from, options, streams),

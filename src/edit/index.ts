@@ -24,6 +24,7 @@ export { type LikeOptions, planLike } from "./change/convert-like.ts";
 export { planEdit } from "./change/edit.ts";
 export type { RnnForm } from "./change/gates.ts";
 export type { EditOptions, EditPlan, PlannedLoss, PlannedVariable } from "./change/plan.ts";
+export { greedySoup, type Soup, type SoupDecision, type SoupOptions, type SoupScore } from "./change/soup.ts";
 export type { Surgery } from "./change/surgery.ts";
 export type { NewEntries } from "./change/vocabulary.ts";
 export { type Difference, type DiffOptions, type DiffReport, diffModels } from "./compare/diff.ts";
