@@ -125,6 +125,10 @@ export interface OnnxNn {
     variance: OnnxValue,
     options: { epsilon: number; format: DataFormat; training: boolean },
   ): { dx: OnnxValue; dscale: OnnxValue; doffset: OnnxValue };
+  /** rows and columns of an image mapped by float32 matrices [new, old]; NHWC, all dims but the batch known */
+  resample(x: OnnxValue, rows: Tensor, columns: Tensor): OnnxValue;
+  /** every row and column of an image repeated so often; NHWC, height and width known */
+  repeat(x: OnnxValue, rows: number, columns: number): OnnxValue;
   /** x + bias along the channels */
   biasAdd(x: OnnxValue, bias: OnnxValue, format: DataFormat): OnnxValue;
   /** sum of dy over all but the channels */

@@ -3,7 +3,7 @@
  * blocked-conv.ts, plain-conv.ts, pool.ts and norm.ts.
  */
 
-import { isStatic, type Shape, VarscopeError } from "../base/index.ts";
+import { isStatic, type Shape, type Tensor, VarscopeError } from "../base/index.ts";
 import type { DataFormat, OnnxNn, OnnxValue, Window } from "../graph/index.ts";
 import * as blocked from "./blocked-conv.ts";
 import { type Emitter, NCHWC } from "./emitter.ts";
@@ -12,6 +12,7 @@ import type { Layouts } from "./layout.ts";
 import * as norm from "./norm.ts";
 import * as plain from "./plain-conv.ts";
 import * as pool from "./pool.ts";
+import { repeat, resample } from "./resample.ts";
 import { imageDims, plainValue, type Value } from "./value.ts";
 
 /** How a value came about, where a later op can do better for knowing. */
@@ -297,6 +298,9 @@ export class Nn implements OnnxNn {
       doffset: vector(out.doffset),
     };
   }
+
+  resample = (x: OnnxValue, rows: Tensor, columns: Tensor) => resample(this.layouts, x, rows, columns);
+  repeat = (x: OnnxValue, rows: number, columns: number) => repeat(this.layouts, x, rows, columns);
 
   biasAdd(x: OnnxValue, bias: OnnxValue, format: DataFormat): OnnxValue {
     const image = this.image(x as Value, format);

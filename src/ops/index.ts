@@ -27,6 +27,8 @@ import * as fill from "./fill.ts";
 import * as functional from "./functional.ts";
 import * as gather from "./gather.ts";
 import * as guarded from "./guarded.ts";
+import * as imageResize from "./image-resize.ts";
+import * as imageScale from "./image-scale.ts";
 import * as join from "./join.ts";
 import * as linalg from "./linalg.ts";
 import * as loop from "./loop.ts";
@@ -95,6 +97,8 @@ export const CORE_OPS = registry(
   functional,
   gather,
   guarded,
+  imageResize,
+  imageScale,
   join,
   linalg,
   loop,

@@ -1,0 +1,114 @@
+/**
+ * @file What ops that resample images share: shapes from a `size` input, TensorFlow's checks in its words, and the lowering of a pair of
+ * samplings. Images are [batch, height, width, channels]. Start at `sizedShape`.
+ *
+ * @see TensorFlow core/ops/image_ops.cc "SetOutputToSizedImage"; core/util/image_resizer_state.h
+ */
+
+import {
+  type DType,
+  dtypeCppName,
+  isStatic,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  toNumbers,
+  VarscopeError,
+} from "../base/index.ts";
+import type { Inferred, Onnx, OnnxValue, Spec } from "../graph/index.ts";
+import { matrixOf, type Sampling } from "./kernels/sampling.ts";
+import { movable } from "./onnx-facts.ts";
+import { invalid, needRank } from "./window.ts";
+
+/** What the ops that resize take; ONNX and our kernels compute in float32, as TensorFlow's. */
+export const IMAGE_TYPES = [
+  "int8",
+  "uint8",
+  "int16",
+  "uint16",
+  "int32",
+  "int64",
+  "float16",
+  "float32",
+  "float64",
+  "bfloat16",
+] as const;
+
+/** The dim at `axis`; null where it or the rank is not known. */
+export const dimAt = (shape: Shape | null, axis: number): number | null => shape?.[axis] ?? null;
+
+/** @throws VarscopeError INVALID_ARGUMENT - the dim is known and another */
+export function needDim(found: number | null, want: number): void {
+  if (found !== null && found !== want) throw invalid(`Dimension must be ${want} but is ${found}`);
+}
+
+/**
+ * [batch, height, width, channels], where height and width are the value of `size`, int32 [2].
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - `size` has another shape
+ */
+export function sizedShape(batch: number | null, size: Spec, channels: number | null): Inferred {
+  needRank(size.shape, 1);
+  needDim(dimAt(size.shape, 0), 2);
+  const [height, width] = size.value === null ? [null, null] : toNumbers(size.value).map(dimOf);
+  return { shape: [batch, height!, width!, channels] };
+}
+
+/** A negative size is a dim that is not known, until the kernel refuses it. */
+const dimOf = (size: number): number | null => (size < 0 ? null : size);
+
+/** Shape of a resized image. @throws VarscopeError INVALID_ARGUMENT - not of rank 4 */
+export function resizedShape(images: Spec, size: Spec): readonly Inferred[] {
+  needRank(images.shape, 4);
+  return [sizedShape(dimAt(images.shape, 0), size, dimAt(images.shape, 3))];
+}
+
+/** The most elements a kernel here makes: a hostile size must not exhaust memory. */
+const MAX_ELEMENTS = 2 ** 28;
+
+/** @throws VarscopeError RESOURCE_EXHAUSTED - the tensor would be too large */
+export function needAllocatable(shape: readonly number[], dtype: DType): void {
+  if (sizeOf(shape) <= MAX_ELEMENTS) return;
+  throw new VarscopeError(
+    "RESOURCE_EXHAUSTED",
+    `OOM when allocating tensor with shape[${shape.join(",")}] and type ${dtypeCppName(dtype)}`,
+  );
+}
+
+/**
+ * Height and width that an image is resized to.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - an empty image or size
+ */
+export function targetSize(image: Shape, size: Tensor): [number, number] {
+  if (image[3] === 0) throw invalid("image must have at least one channel");
+  if (image[1] === 0 || image[2] === 0) throw invalid("input image must be of non-zero size");
+  const [height, width] = toNumbers(size) as [number, number];
+  if (height <= 0 || width <= 0) throw invalid("output dimensions must be positive");
+  const [n, h, w, c] = image.map((d) => d ?? 1) as [number, number, number, number];
+  needAllocatable([n, height, Math.max(w, width), c], "float32");
+  needAllocatable([n, Math.max(h, height), width, c], "float32");
+  return [height, width];
+}
+
+/**
+ * The longest side that a matrix product maps: it takes time for each element of a row, where a loop takes only those that weigh. At 512 by
+ * 512 pixels the loop of the host kernel is quicker.
+ */
+const LONGEST = 256;
+
+/** The longest side that a lowered image grows to: its weights are constants of the model, 4 MB each at this. */
+export const MOST = 4096;
+
+/** Whether an image of this shape is known enough, and small enough, for `onnx.nn.resample`. */
+export const lowersSampled = (dtype: DType, image: Shape | null): boolean =>
+  movable(dtype) &&
+  image !== null &&
+  isStatic(image.slice(1)) &&
+  !image.includes(0) &&
+  image[1]! <= LONGEST &&
+  image[2]! <= LONGEST;
+
+/** Rows and columns resampled; the result is float32. */
+export const lowerSampled = (onnx: Onnx, x: OnnxValue, rows: Sampling, columns: Sampling): OnnxValue =>
+  onnx.nn.resample(onnx.cast(x, "float32"), matrixOf(rows), matrixOf(columns));
