@@ -28,7 +28,11 @@ interface Baked {
 interface Entry {
   readonly shapes: FeedShapes;
   readonly plan: Plan;
+  /** it reads variables and writes none */
+  readonly isBakeable: boolean;
   baked: Baked | null;
+  /** commits of the store when `baked` was last found right */
+  checkedAt: number;
   seen: ReadonlyMap<string, number> | null;
   unchanged: number;
   patience: number;
@@ -47,14 +51,22 @@ export class PlanFamily {
     this.bakes = bakes;
   }
 
+  /** The plan that serves a run with these feeds, where that is known without a look at each variable. */
+  ready(feeds: ReadonlyMap<Output, Tensor>, store: VariableStore): Plan | null {
+    const entry = this.own.get(keyOf(feeds.values()));
+    if (entry === undefined) return null;
+    if (!this.bakes || !entry.isBakeable) return entry.plan;
+    return entry.checkedAt === store.commits ? entry.baked!.plan : null;
+  }
+
   /** The plan for these shapes, compiled if need be. */
   async planFor(shapes: FeedShapes, compile: Compile, store: VariableStore): Promise<Plan> {
     const entry = await this.entryFor(shapes, compile);
-    return this.bakes ? this.bakedOr(entry, compile, store) : entry.plan;
+    return this.bakes && entry.isBakeable ? this.bakedOr(entry, compile, store) : entry.plan;
   }
 
   private async entryFor(shapes: FeedShapes, compile: Compile): Promise<Entry> {
-    const key = [...shapes.values()].map((s) => s.join()).join(";");
+    const key = keyOf(shapes.values());
     const hit = this.own.get(key);
     if (hit !== undefined) return hit;
     const count = (this.counts.get(key) ?? 0) + 1;
@@ -87,17 +99,22 @@ export class PlanFamily {
 
   private async make(shapes: FeedShapes, compile: Compile): Promise<Entry> {
     const plan = await compile(shapes, null);
-    return { shapes, plan, baked: null, seen: null, unchanged: 0, patience: BAKE_AFTER };
+    const isBakeable = plan.analysis.final.size === 0 && plan.analysis.variables.size > 0;
+    const unseen = { baked: null, checkedAt: -1, seen: null, unchanged: 0, patience: BAKE_AFTER };
+    return { shapes, plan, isBakeable, ...unseen };
   }
 
   private async bakedOr(entry: Entry, compile: Compile, store: VariableStore): Promise<Plan> {
-    const { analysis } = entry.plan;
-    if (analysis.final.size > 0 || analysis.variables.size === 0) return entry.plan;
-    const versions = new Map([...analysis.variables.keys()].map((k) => [k, store.version(k)]));
+    const { commits } = store;
+    const versions = new Map([...entry.plan.analysis.variables.keys()].map((k) => [k, store.version(k)]));
     const same = (other: ReadonlyMap<string, number> | null): boolean =>
       other !== null && [...versions].every(([k, v]) => other.get(k) === v);
     if (entry.baked !== null) {
-      if (same(entry.baked.versions)) return entry.baked.plan;
+      if (same(entry.baked.versions)) {
+        entry.checkedAt = commits;
+        return entry.baked.plan;
+      }
+      entry.checkedAt = -1;
       await entry.baked.plan.release();
       entry.baked = null;
       entry.patience *= 2;
@@ -109,6 +126,7 @@ export class PlanFamily {
       [...versions.keys()].flatMap((k) => (store.get(k) === null ? [] : [[k, store.get(k)!] as const])),
     );
     entry.baked = { plan: await compile(entry.shapes, values), versions };
+    entry.checkedAt = commits;
     return entry.baked.plan;
   }
 
@@ -123,6 +141,13 @@ export class PlanFamily {
     this.own.clear();
     this.shared = null;
   }
+}
+
+/** Of tensors or shapes, in their order. */
+function keyOf(shapes: Iterable<Tensor | Shape>): string {
+  let key = "";
+  for (const x of shapes) key += `${("shape" in x ? x.shape : x).join()};`;
+  return key;
 }
 
 const widen = (a: Shape, b: Shape): Shape =>

@@ -17,7 +17,7 @@ import type { Loop } from "./control/loop.ts";
 import { partition } from "./partition.ts";
 import type { Program, Runtime } from "./runtime.ts";
 import { uninitialized, type VariableStore } from "./state.ts";
-import { type Analysis, hasHostForm, type LoopStep, type Slot, type Step } from "./steps.ts";
+import { type Analysis, hasHostForm, type LoopStep, type Slot, type Step, touchesHandles } from "./steps.ts";
 
 /** Values by slot id. */
 type Values = (Tensor | undefined)[];
@@ -50,6 +50,8 @@ export interface CompiledStage {
 export interface Plan {
   readonly analysis: Analysis;
   readonly stages: readonly CompiledStage[];
+  /** ops put tensors into lists, arrays, stacks or tables, which hold them after the run, or the iteration, that made them */
+  readonly keepsTensors: boolean;
   release(): Promise<void>;
 }
 
@@ -77,7 +79,7 @@ export async function compilePlan(
     await release();
     throw e;
   }
-  return { analysis, stages: compiled, release };
+  return { analysis, stages: compiled, keepsTensors: analysis.steps.some(touchesHandles), release };
 }
 
 /** For each slot the steps that read it, and whether it is an end result. */

@@ -15,7 +15,7 @@ import { type Pruned, prune, type Request } from "./prune.ts";
 import { abortError } from "./remote/index.ts";
 import { missingKernelAt, type Runtime } from "./runtime.ts";
 import { VariableStore } from "./state.ts";
-import { type Analysis, hasHostForm, keepsTensors } from "./steps.ts";
+import { type Analysis, hasHostForm } from "./steps.ts";
 import type { Trace } from "./trace.ts";
 
 /** What all runners of a session share. */
@@ -82,15 +82,19 @@ export class Runner {
   private async compute(asked: Request, given: Start): Promise<Computed> {
     const { store, signal, trace } = given;
     checkAborted(signal);
-    const { request, pruned, key, feeds } = await this.solveControl(asked, given);
-    const plan = await this.planFor(request, pruned, key, { ...given, feeds });
+    const base = requestKey(asked);
+    const solved =
+      this.solvedBefore(asked, base, given.feeds) ?? (await this.solveControl(asked, base, given));
+    const { feeds } = solved;
+    const ready = this.families.get(solved.key)?.ready(feeds, store) ?? null;
+    const plan = ready !== null && stillHolds(ready, store) ? ready : await this.planFor(solved, given);
     const values: (Tensor | undefined)[] = [];
     for (const [output, slot] of plan.analysis.feeds) values[slot.id] = feeds.get(output)!;
     readVariables(plan, values, store);
     const host = this.hostServices(signal);
     for (const stage of plan.stages) {
       checkAborted(signal);
-      const begin = performance.now();
+      const begin = trace === undefined ? 0 : performance.now();
       await stage.run(values, store, host);
       trace?.stage(stage, begin, performance.now());
     }
@@ -116,18 +120,23 @@ export class Runner {
     };
   }
 
-  /** Prunes; where conditionals need the values of predicates, these are computed first. */
-  private async solveControl(asked: Request, { feeds: given, ...start }: Start): Promise<Solved> {
-    const base = requestKey(asked);
+  /** A request that had a plan with the same decisions: it has no conditionals, or all of their predicates are fed. */
+  private solvedBefore(request: Request, base: string, feeds: Start["feeds"]): Solved | null {
     if (this.families.has(base))
-      return { request: asked, pruned: () => prune(asked, () => null), key: base, feeds: given };
-    const fedPredicates = this.fedPredicates.get(base);
-    if (fedPredicates !== undefined) {
-      const taken = (x: Output): boolean => isTrue(given.get(x)!);
-      const key = base + decisions(fedPredicates, taken);
-      if (this.families.has(key))
-        return { request: asked, pruned: () => prune(asked, taken), key, feeds: given };
-    }
+      return { request, pruned: () => prune(request, () => null), key: base, feeds };
+    const predicates = this.fedPredicates.get(base);
+    if (predicates === undefined) return null;
+    const taken = (x: Output): boolean => isTrue(feeds.get(x)!);
+    const key = base + decisions(predicates, taken);
+    return this.families.has(key) ? { request, pruned: () => prune(request, taken), key, feeds } : null;
+  }
+
+  /** Prunes; where conditionals need the values of predicates, these are computed first. */
+  private async solveControl(
+    asked: Request,
+    base: string,
+    { feeds: given, ...start }: Start,
+  ): Promise<Solved> {
     const feeds = new Map(given);
     const known = new Map<Output, boolean>();
     const predicate = (x: Output): boolean | null => {
@@ -155,13 +164,14 @@ export class Runner {
     }
   }
 
-  private async planFor(request: Request, pruned: () => Pruned, key: string, start: Start): Promise<Plan> {
+  private async planFor(solved: Solved, start: Start): Promise<Plan> {
+    const { request, pruned, key, feeds } = solved;
     let family = this.families.get(key);
     if (family === undefined) {
       family = new PlanFamily(!this.inLoop);
       this.families.set(key, family);
     }
-    const shapes: FeedShapes = new Map([...start.feeds].map(([x, t]) => [x, t.shape as Shape]));
+    const shapes: FeedShapes = new Map([...feeds].map(([x, t]) => [x, t.shape as Shape]));
     const plan = await family.planFor(
       shapes,
       (fed, baked) => this.compile(request, pruned(), fed, baked, start.store),
@@ -170,7 +180,7 @@ export class Runner {
     if (stillHolds(plan, start.store)) return plan;
     this.families.delete(key);
     await family.release();
-    return this.planFor(request, pruned, key, start);
+    return this.planFor(solved, start);
   }
 
   private async compile(
@@ -243,11 +253,12 @@ function collect(
   values: readonly (Tensor | undefined)[],
   feeds: ReadonlyMap<Output, Tensor>,
 ): Tensor[] {
-  const given = new Set(feeds.values());
+  let given: ReadonlySet<Tensor> | undefined;
   return plan.analysis.fetches.map((slot) => {
     const t = needValue(slot, values);
-    const shared = slot.key !== null || slot.source !== "step";
-    return shared && !given.has(t) ? copyOf(t) : t;
+    if (slot.key === null && slot.source === "step") return t;
+    given ??= new Set(feeds.values());
+    return given.has(t) ? t : copyOf(t);
   });
 }
 
@@ -257,18 +268,18 @@ function commitWrites(
   feeds: ReadonlyMap<Output, Tensor>,
   store: VariableStore,
 ): void {
+  if (plan.analysis.final.size === 0) return;
   const foreign = new Set<unknown>([...feeds.values()].map((t) => t.data));
   for (const slot of plan.analysis.reads) foreign.add(values[slot.id]!.data);
   for (const slot of plan.analysis.fetches)
     if (slot.key === null) foreign.add((slot.spec.value ?? values[slot.id])?.data);
-  const mayReuse = !keepsTensors(plan.analysis);
   for (const [key, slot] of plan.analysis.final) {
     const t = slot.spec.value ?? values[slot.id];
     if (t === undefined) continue; // a loop without a round set nothing
     const isShared = foreign.has(t.data) || slot.spec.value !== null || plan.analysis.constants.has(t);
     const mine = isShared ? copyOf(t) : t;
     foreign.add(mine.data);
-    store.commit(key, mine, mayReuse && ArrayBuffer.isView(mine.data));
+    store.commit(key, mine, !plan.keepsTensors && ArrayBuffer.isView(mine.data));
   }
 }
 
@@ -298,7 +309,12 @@ const decisions = (preds: readonly Output[], value: (x: Output) => boolean | nul
 const copyOf = (t: Tensor): Tensor => ({ ...t, data: t.data.slice() as Tensor["data"] });
 
 /** Ids are unique in a graph: of ops, and of outputs with their index. */
-function requestKey(request: Request): string {
-  const outs = (xs: Iterable<Output>): string => Array.from(xs, (x) => `${x.op.id}:${x.index}`).join();
-  return `${outs(request.fetches)}|${request.targets.map((op) => op.id).join()}|${outs(request.fed)}`;
+function requestKey({ fetches, targets, fed }: Request): string {
+  let key = "";
+  for (const x of fetches) key += `${x.op.id}:${x.index},`;
+  key += "|";
+  for (const op of targets) key += `${op.id},`;
+  key += "|";
+  for (const x of fed) key += `${x.op.id}:${x.index},`;
+  return key;
 }

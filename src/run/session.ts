@@ -122,8 +122,10 @@ export class Session {
     const resolved = resolveFetches(this.graph, fetches);
     const targets = resolveFetches(this.graph, options.targets ?? []);
     const given = resolveFeeds(this.graph, options.feeds ?? {});
-    const { expansion } = await this.prepare();
-    const feeds = new Map([...given].map(([x, value]) => [expansion.output(x), value]));
+    const { expansion } = this.current ?? (await this.prepare());
+    const feeds = expansion.isCopy
+      ? new Map([...given].map(([x, value]) => [expansion.output(x), value]))
+      : given;
     const ran = [...resolved.ops, ...targets.ops, ...targets.outputs.map((x) => x.op)];
     const request: Request = {
       fetches: resolved.outputs.map((x) => expansion.output(x)),
@@ -137,9 +139,12 @@ export class Session {
     return resolved.rebuild(values);
   }
 
-  /** The graph as it is run, made anew when it has changed. */
+  /** The graph as it is run; null where it must be made, anew if it has changed. */
+  private get current(): Running | null {
+    return this.running?.version === this.graph.version ? this.running : null;
+  }
+
   private async prepare(): Promise<Running> {
-    if (this.running?.version === this.graph.version) return this.running;
     await this.dropPlans();
     this.running = { version: this.graph.version, expansion: expand(this.graph), runners: new Map() };
     return this.running;
@@ -199,7 +204,8 @@ export class Session {
   }
 }
 
-function withDeadline({ timeoutMs, ...options }: RunOptions): RunOptions {
+function withDeadline(options: RunOptions): RunOptions {
+  const { timeoutMs } = options;
   if (timeoutMs === undefined) return options;
   const deadline = AbortSignal.timeout(timeoutMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);

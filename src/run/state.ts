@@ -16,6 +16,12 @@ interface Cell {
 /** Values by variable key. A run reads and computes; only `commit` changes anything, after all of it succeeded. */
 export class VariableStore {
   private readonly cells = new Map<string, Cell>();
+  private committed = 0;
+
+  /** How often any variable was set: grows with every change. */
+  get commits(): number {
+    return this.committed;
+  }
 
   has(key: string): boolean {
     return this.cells.has(key);
@@ -55,6 +61,7 @@ export class VariableStore {
 
   /** @param owned - the tensor is this store's own: nobody else holds its data */
   commit(key: string, value: Tensor, owned: boolean): void {
+    this.committed++;
     const old = this.cells.get(key);
     this.cells.set(key, {
       value,

@@ -64,6 +64,6 @@ export function hasHostForm({ op, writes }: Step): boolean {
 const isHandle = (slot: Slot | null): boolean =>
   slot?.spec.dtype === "variant" || slot?.spec.dtype === "resource";
 
-/** Whether ops put tensors into lists, arrays, stacks or tables, which hold them after the run, or the iteration, that made them. */
-export const keepsTensors = ({ steps }: Analysis): boolean =>
-  steps.some(({ inputs, outputs }) => inputs.some(isHandle) || outputs.some(isHandle));
+/** Whether the op is given or makes something that holds tensors: a list, an array, a stack, a table. */
+export const touchesHandles = ({ inputs, outputs }: Step): boolean =>
+  inputs.some(isHandle) || outputs.some(isHandle);

@@ -10,6 +10,8 @@ import { Inliner, Level, type LoopStyle } from "./inline.ts";
 /** A graph, and what of it stands for the outputs and ops of the original. */
 export interface Expansion {
   readonly graph: Graph;
+  /** whether `graph` is another one than the original */
+  readonly isCopy: boolean;
   /** @throws VarscopeError INVALID_ARGUMENT - it lies inside a loop */
   output(x: Output): Output;
   /** What runs when the op is a target. */
@@ -25,11 +27,12 @@ const hasFlow = (graph: Graph): boolean =>
 
 /** For runs: only what is asked for is copied, when it is asked for. The graph itself where it has neither functions nor loops. */
 export function expand(graph: Graph): Expansion {
-  if (!hasFlow(graph)) return { graph, output: (x) => x, operations: (op) => [op] };
+  if (!hasFlow(graph)) return { graph, isCopy: false, output: (x) => x, operations: (op) => [op] };
   const target = emptyLike(graph);
   const level = topLevel(graph, target, "run");
   return {
     graph: target,
+    isCopy: true,
     output(x) {
       level.emit([x.op]);
       return level.output(x);
@@ -59,7 +62,12 @@ export function inlineCalls(graph: Graph, options: InlineOptions = {}): Expansio
   if (style === "keep") for (const [name, bytes] of graph.functions) target.functions.set(name, bytes);
   const level = topLevel(graph, target, style);
   level.emit(graph.operations);
-  return { graph: target, output: (x) => level.output(x), operations: (op) => level.operations(op) };
+  return {
+    graph: target,
+    isCopy: true,
+    output: (x) => level.output(x),
+    operations: (op) => level.operations(op),
+  };
 }
 
 function emptyLike(graph: Graph): Graph {
