@@ -59,9 +59,12 @@ const isSmall = ({ inputs, outputs }: Step, most: number): boolean =>
     (slot) => slot === null || (sizeOrNull(slot.spec.shape) ?? Number.POSITIVE_INFINITY) <= most,
   );
 
+/** Whether a step takes and gives but a few numbers. */
+export const isSmallStep = (step: Step): boolean => isSmall(step, MAX_SMALL_ELEMENTS);
+
 /** For the sides of loops, whose counters and conditions would cost a call of the engine in every iteration. */
 export const smallOnHost = (steps: readonly Step[]): Step[] =>
-  early(steps, (step) => step.writes.length === 0 && isSmall(step, MAX_SMALL_ELEMENTS));
+  early(steps, (step) => step.writes.length === 0 && isSmallStep(step));
 
 /**
  * For plans outside of loops. A value that the host has is assigned there, at no cost; and all that is small goes to the host where a run starts

@@ -123,6 +123,13 @@ class Heap {
   }
 }
 
+/** The predicates of all conditionals that a request reaches, of those in branches too. */
+export function predicatesOf(request: Request): Output[] {
+  const ops = reach(request, dataAndControl(request.fed));
+  const switches = [...ops].filter((op) => controlOf(op) === "switch");
+  return [...new Set(switches.map((op) => op.inputs[1]!))];
+}
+
 /** @throws VarscopeError INVALID_ARGUMENT - a cycle, or an output whose branch is not taken */
 export function prune(request: Request, predicate: PredicateOf): Pruned {
   const follow = dataAndControl(request.fed);

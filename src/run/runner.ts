@@ -8,15 +8,19 @@ import type { Graph, HostContext, Operation, Output } from "../graph/index.ts";
 import { analyse } from "./analysis.ts";
 import { labelOf } from "./control/loop.ts";
 import { runLoop } from "./control/run-loop.ts";
+import { shapesToLearn } from "./early.ts";
 import { initialOnHost, smallOnHost } from "./partition.ts";
-import { compilePlan, type HostServices, needValue, type Plan } from "./plan.ts";
+import { compilePlan, type Plan } from "./plan.ts";
 import { type FeedShapes, PlanFamily } from "./plan-cache.ts";
-import { type Pruned, prune, type Request } from "./prune.ts";
+import type { Pruned, Request } from "./prune.ts";
 import { abortError } from "./remote/index.ts";
 import { missingKernelAt, type Runtime } from "./runtime.ts";
+import { andThen, inTurn, type Soon } from "./soon.ts";
+import { type HostServices, needValue } from "./stages.ts";
 import { VariableStore } from "./state.ts";
 import { type Analysis, hasHostForm } from "./steps.ts";
 import type { Trace } from "./trace.ts";
+import { requestKey, type Way, Ways } from "./ways.ts";
 
 /** What all runners of a session share. */
 export interface RunnerServices {
@@ -37,12 +41,10 @@ export interface Start {
   readonly trace?: Trace | undefined;
 }
 
-/** A request whose conditionals are decided. */
+/** A request that can be planned. */
 interface Solved {
-  readonly request: Request;
-  readonly pruned: () => Pruned;
-  readonly key: string;
-  /** those that were given, and what computing predicates leaves */
+  readonly way: Way;
+  /** those that were given, and what the runs before it leave */
   readonly feeds: ReadonlyMap<Output, Tensor>;
 }
 
@@ -62,8 +64,12 @@ export class Runner {
   private readonly families = new Map<string, PlanFamily>();
   /** ops that this engine turned out to have no kernels for */
   private readonly onHost = new Set<Operation>();
-  /** of requests with conditionals: the predicates, where all are fed */
-  private readonly fedPredicates = new Map<string, readonly Output[]>();
+  private readonly ways = new Map<string, Ways>();
+  /** sides of loops come with the same request each time */
+  private readonly waysOf = new WeakMap<Request, Ways>();
+  /** whose early values were looked for */
+  private readonly open = new WeakSet<Way>();
+  private readonly contexts = new Map<Operation, HostContext>();
 
   constructor(graph: Graph, services: RunnerServices) {
     this.services = services;
@@ -72,47 +78,61 @@ export class Runner {
   }
 
   /** Values of the request's fetches. Variables change only where `commit` says so, and only when all succeeded. */
-  async evaluate(request: Request, start: Start, commit: boolean): Promise<Tensor[]> {
-    const { plan, values, feeds } = await this.compute(request, start);
-    const results = collect(plan, values, feeds);
-    if (commit) commitWrites(plan, values, feeds, start.store);
-    return results;
+  evaluate(request: Request, start: Start, commit: boolean): Soon<Tensor[]> {
+    return andThen(this.compute(request, start), ({ plan, values, feeds }) => {
+      const results = collect(plan, values, feeds);
+      if (commit) commitWrites(plan, values, feeds, start.store);
+      return results;
+    });
   }
 
-  private async compute(asked: Request, given: Start): Promise<Computed> {
-    const { store, signal, trace } = given;
-    checkAborted(signal);
-    const base = requestKey(asked);
-    const solved =
-      this.solvedBefore(asked, base, given.feeds) ?? (await this.solveControl(asked, base, given));
-    const { feeds } = solved;
-    const ready = this.families.get(solved.key)?.ready(feeds, store) ?? null;
-    const plan = ready !== null && stillHolds(ready, store) ? ready : await this.planFor(solved, given);
+  private compute(asked: Request, start: Start): Soon<Computed> {
+    checkAborted(start.signal);
+    const ways = this.waysFor(asked);
+    return andThen(this.follow(ways, ways.from(start.feeds), start), ({ way, feeds }) => {
+      const all = { ...start, feeds };
+      return andThen(this.planFor(way, all), (plan) => this.execute(plan, all));
+    });
+  }
+
+  private execute(plan: Plan, { feeds, store, signal, trace }: Start): Soon<Computed> {
     const values: (Tensor | undefined)[] = [];
     for (const [output, slot] of plan.analysis.feeds) values[slot.id] = feeds.get(output)!;
     readVariables(plan, values, store);
     const host = this.hostServices(signal);
-    for (const stage of plan.stages) {
+    const ran = inTurn(plan.stages, (stage) => {
       checkAborted(signal);
-      const begin = trace === undefined ? 0 : performance.now();
-      await stage.run(values, store, host);
-      trace?.stage(stage, begin, performance.now());
-    }
-    checkAborted(signal);
-    return { plan, values, feeds };
+      if (trace === undefined) return stage.run(values, store, host);
+      const begin = performance.now();
+      return andThen(stage.run(values, store, host), () => trace.stage(stage, begin, performance.now()));
+    });
+    return andThen(ran, () => {
+      checkAborted(signal);
+      return { plan, values, feeds };
+    });
   }
+
+  private readonly contextOf = (op: Operation): HostContext => {
+    let context = this.contexts.get(op);
+    if (context === undefined) {
+      context = this.services.contextOf(op, this.label);
+      this.contexts.set(op, context);
+    }
+    return context;
+  };
 
   private hostServices(signal: AbortSignal | undefined): HostServices {
     return {
-      contextOf: (op) => this.services.contextOf(op, this.label),
+      contextOf: this.contextOf,
       loop: async (loop, start, variables) => {
         const store = new VariableStore();
         for (const [key, value] of variables) if (value !== undefined) store.commit(key, value, false);
+        const runners = [loop.condition, loop.body].map(({ graph }) => this.services.runnerOf(graph));
         const values = await runLoop(
           loop,
           start,
-          ({ graph }, request, feeds) =>
-            this.services.runnerOf(graph).evaluate(request, { feeds, store, signal }, true),
+          (body, request, feeds) =>
+            runners[body === loop.condition ? 0 : 1]!.evaluate(request, { feeds, store, signal }, true),
           signal,
         );
         return { values, variables: (key) => store.get(key) };
@@ -120,67 +140,64 @@ export class Runner {
     };
   }
 
-  /** A request that had a plan with the same decisions: it has no conditionals, or all of their predicates are fed. */
-  private solvedBefore(request: Request, base: string, feeds: Start["feeds"]): Solved | null {
-    if (this.families.has(base))
-      return { request, pruned: () => prune(request, () => null), key: base, feeds };
-    const predicates = this.fedPredicates.get(base);
-    if (predicates === undefined) return null;
-    const taken = (x: Output): boolean => isTrue(feeds.get(x)!);
-    const key = base + decisions(predicates, taken);
-    return this.families.has(key) ? { request, pruned: () => prune(request, taken), key, feeds } : null;
+  private waysFor(request: Request): Ways {
+    const known = this.waysOf.get(request);
+    if (known !== undefined) return known;
+    const key = requestKey(request);
+    const ways = this.ways.get(key) ?? new Ways(request);
+    this.ways.set(key, ways);
+    this.waysOf.set(request, ways);
+    return ways;
   }
 
-  /** Prunes; where conditionals need the values of predicates, these are computed first. */
-  private async solveControl(
-    asked: Request,
-    base: string,
-    { feeds: given, ...start }: Start,
-  ): Promise<Solved> {
-    const feeds = new Map(given);
-    const known = new Map<Output, boolean>();
-    const predicate = (x: Output): boolean | null => {
-      const fed = feeds.get(x);
-      return fed === undefined ? (known.get(x) ?? null) : isTrue(fed);
-    };
-    for (;;) {
-      const request: Request = { ...asked, fed: new Set(feeds.keys()) };
-      const pruned = prune(request, predicate);
-      if (pruned.unknown.length === 0) {
-        const preds = predicatesOf(pruned);
-        if (preds.length > 0 && preds.every((x) => given.has(x))) this.fedPredicates.set(base, preds);
-        return {
-          request,
-          pruned: () => pruned,
-          key: requestKey(request) + decisions(preds, predicate),
-          feeds,
-        };
-      }
-      const inner: Request = { fetches: pruned.unknown, targets: [], fed: request.fed };
-      const computed = await this.compute(inner, { ...start, feeds });
-      const values = collect(computed.plan, computed.values, computed.feeds);
-      for (const [i, x] of pruned.unknown.entries()) known.set(x, isTrue(values[i]!));
-      for (const [x, value] of keptOf(computed)) feeds.set(x, value);
-    }
+  /** Computes what has to be known before the request can be planned. */
+  private follow(ways: Ways, way: Way, start: Start): Soon<Solved> {
+    if (this.inLoop && way.first === null && !this.open.has(way)) this.lookAhead(ways, way, start);
+    const { first } = way;
+    if (first === null) return { way, feeds: start.feeds };
+    return andThen(this.compute(first, start), (computed) => {
+      const values = computed.plan.analysis.fetches.map((slot) => needValue(slot, computed.values));
+      const feeds = keptOf(computed);
+      if (!way.decides) first.fetches.forEach((x, i) => void feeds.set(x, values[i]!));
+      return this.follow(ways, ways.after(way, values, feeds), { ...start, feeds });
+    });
   }
 
-  private async planFor(solved: Solved, start: Start): Promise<Plan> {
-    const { request, pruned, key, feeds } = solved;
+  /** Looks once whether kernels can tell shapes that nothing else does. */
+  private lookAhead(ways: Ways, way: Way, { feeds, store }: Start): void {
+    this.open.add(way);
+    const pruned = way.prune();
+    const wanted = shapesToLearn(pruned, this.analysed(way.request, pruned, shapesOf(feeds), store));
+    if (wanted.length > 0) ways.putFirst(way, wanted);
+  }
+
+  private planFor(way: Way, start: Start): Soon<Plan> {
+    const plan = this.families.get(way.key)?.ready(start.feeds, start.store) ?? null;
+    return plan !== null && stillHolds(plan, start.store) ? plan : this.findPlan(way, start);
+  }
+
+  private async findPlan(way: Way, start: Start): Promise<Plan> {
+    const { key, request } = way;
     let family = this.families.get(key);
     if (family === undefined) {
       family = new PlanFamily(!this.inLoop);
       this.families.set(key, family);
     }
-    const shapes: FeedShapes = new Map([...feeds].map(([x, t]) => [x, t.shape as Shape]));
     const plan = await family.planFor(
-      shapes,
-      (fed, baked) => this.compile(request, pruned(), fed, baked, start.store),
+      shapesOf(start.feeds),
+      (fed, baked) => this.compile(request, way.prune(), fed, baked, start.store),
       start.store,
     );
     if (stillHolds(plan, start.store)) return plan;
     this.families.delete(key);
     await family.release();
-    return this.planFor(solved, start);
+    return this.findPlan(way, start);
+  }
+
+  private analysed(request: Request, pruned: Pruned, shapes: FeedShapes, store: VariableStore): Analysis {
+    const specs = new Map([...shapes].map(([x, shape]) => [x, { shape, value: null }]));
+    const found = analyse(request, pruned, specs, store, this.onHost);
+    return { ...found, steps: this.inLoop ? smallOnHost(found.steps) : initialOnHost(found) };
   }
 
   private async compile(
@@ -190,14 +207,11 @@ export class Runner {
     baked: ReadonlyMap<string, Tensor> | null,
     store: VariableStore,
   ): Promise<Plan> {
-    const specs = new Map([...shapes].map(([x, shape]) => [x, { shape, value: null }]));
     for (;;) {
-      const found = analyse(request, pruned, specs, store, this.onHost);
-      const steps = this.inLoop ? smallOnHost(found.steps) : initialOnHost(found);
-      const analysis = { ...found, steps };
+      const analysis = this.analysed(request, pruned, shapes, store);
       this.services.planned(pruned, analysis);
       try {
-        return await compilePlan(analysis, this.services.runtime, baked);
+        return await compilePlan(analysis, this.services.runtime, baked, this.inLoop);
       } catch (e) {
         const op = refusedOp(e, analysis);
         if (op === null) throw e;
@@ -210,7 +224,7 @@ export class Runner {
   async release(): Promise<void> {
     const families = [...this.families.values()];
     this.families.clear();
-    this.fedPredicates.clear();
+    this.ways.clear();
     await Promise.all(families.map((f) => f.release()));
   }
 }
@@ -233,7 +247,7 @@ function readVariables({ analysis }: Plan, values: (Tensor | undefined)[], store
  * What ops with a state gave while predicates were computed: they do not run again, so that nothing is drawn or popped twice. Where that run
  * wrote variables too, all of it runs again, since what it wrote was not kept.
  */
-function keptOf({ plan: { analysis }, values, feeds }: Computed): ReadonlyMap<Output, Tensor> {
+function keptOf({ plan: { analysis }, values, feeds }: Computed): Map<Output, Tensor> {
   const kept = new Map(feeds);
   if (analysis.final.size > 0) return kept;
   for (const { op, outputs } of analysis.steps) {
@@ -294,27 +308,7 @@ function checkAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal);
 }
 
-const isTrue = (t: Tensor): boolean => t.data[0] !== 0;
-
-/** Predicates of the conditionals that a plan solved. */
-function predicatesOf(pruned: Pruned): Output[] {
-  const switches = [...pruned.alias.keys()].filter((x) => x.op.def?.control === "switch");
-  return [...new Set(switches.map((x) => x.op.inputs[1]!))];
-}
-
-/** What a plan with conditionals was made for: part of its key. */
-const decisions = (preds: readonly Output[], value: (x: Output) => boolean | null): string =>
-  preds.length === 0 ? "" : `?${preds.map((x) => `${x.name}=${value(x)}`).join()}`;
+const shapesOf = (feeds: ReadonlyMap<Output, Tensor>): FeedShapes =>
+  new Map([...feeds].map(([x, t]) => [x, t.shape as Shape]));
 
 const copyOf = (t: Tensor): Tensor => ({ ...t, data: t.data.slice() as Tensor["data"] });
-
-/** Ids are unique in a graph: of ops, and of outputs with their index. */
-function requestKey({ fetches, targets, fed }: Request): string {
-  let key = "";
-  for (const x of fetches) key += `${x.op.id}:${x.index},`;
-  key += "|";
-  for (const op of targets) key += `${op.id},`;
-  key += "|";
-  for (const x of fed) key += `${x.op.id}:${x.index},`;
-  return key;
-}

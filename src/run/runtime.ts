@@ -2,11 +2,14 @@
 
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-common";
 import { type DType, isVarscopeError, type Tensor, VarscopeError } from "../base/index.ts";
+import type { Soon } from "./soon.ts";
 
 export interface ProgramOptions {
   /** constants in the model are weights: fold, pre-pack and fuse all */
   readonly optimize: boolean;
   readonly threads?: number | undefined;
+  /** runs are done when they return, where the engine can do that: for sides of loops, which see to it that timers fire */
+  readonly immediate?: boolean;
 }
 
 /** A compiled ONNX model. */
@@ -15,7 +18,7 @@ export interface Program {
    * Runs it. `inputs` and results are in the order of the names given to `load`; where `into` has a tensor, the result is written into its
    * data.
    */
-  run(inputs: readonly Tensor[], into: readonly (Tensor | null)[]): Promise<Tensor[]>;
+  run(inputs: readonly Tensor[], into: readonly (Tensor | null)[]): Soon<Tensor[]>;
   /** Frees native memory. */
   release(): Promise<void>;
 }
@@ -33,14 +36,26 @@ export interface Runtime {
   ): Promise<Program>;
 }
 
+type Results = Readonly<Record<string, OrtTensor>>;
+
+/** A model in the engine, as its package has it. */
+export interface LoadedModel {
+  run(feeds: Record<string, OrtTensor>, fetches: Record<string, OrtTensor | null>): Soon<Results>;
+  release(): Promise<void>;
+}
+
 /** The part of an onnxruntime package that is used. */
 export interface OrtModule {
   readonly InferenceSession: {
-    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<LoadedModel>;
   };
   readonly Tensor: new (type: string, data: unknown, dims: readonly number[]) => OrtTensor;
   /** Results go to the arrays that `run` is given. The WASM build takes such arrays too, and leaves them as they were. */
   readonly writesInPlace: boolean;
+  /** Loads a model whose runs are done when they return. */
+  readonly loadImmediate?:
+    | ((model: Uint8Array, options: InferenceSession.SessionOptions) => LoadedModel)
+    | undefined;
 }
 
 const wrappers = new WeakMap<object, OrtTensor>();
@@ -67,32 +82,49 @@ export async function loadWith(
   inputs: readonly string[],
   outputs: readonly string[],
   options: InferenceSession.SessionOptions,
+  immediate = false,
 ): Promise<Program> {
-  const session = await ort.InferenceSession.create(model, options).catch((e: unknown) => {
+  try {
+    const loaded = immediate ? ort.loadImmediate?.(model, options) : undefined;
+    return programOf(ort, loaded ?? (await ort.InferenceSession.create(model, options)), inputs, outputs);
+  } catch (e) {
     throw loadError(e);
-  });
+  }
+}
+
+function programOf(
+  ort: OrtModule,
+  model: LoadedModel,
+  inputs: readonly string[],
+  outputs: readonly string[],
+): Program {
+  const failed = (e: unknown): never => {
+    throw runError(e);
+  };
   return {
-    async run(values, into) {
+    run(values, into) {
       const feeds: Record<string, OrtTensor> = {};
-      inputs.forEach((name, i) => {
-        feeds[name] = toOrt(ort, values[i]!);
-      });
+      for (let i = 0; i < inputs.length; i++) feeds[inputs[i]!] = toOrt(ort, values[i]!);
       const fetches: Record<string, OrtTensor | null> = {};
       outputs.forEach((name, i) => {
         const target = into[i];
         fetches[name] = target == null || !ort.writesInPlace ? null : toOrt(ort, target);
       });
-      const results = await session.run(feeds, fetches).catch((e: unknown) => {
-        throw runError(e);
-      });
-      return outputs.map((name, i) => {
-        const target = into[i] ?? null;
-        if (target === null) return fromOrt(results[name]!);
-        if (!ort.writesInPlace) (target.data as Uint8Array).set(results[name]!.data as Uint8Array);
-        return target;
-      });
+      const collect = (results: Results): Tensor[] =>
+        outputs.map((name, i) => {
+          const target = into[i] ?? null;
+          if (target === null) return fromOrt(results[name]!);
+          if (!ort.writesInPlace) (target.data as Uint8Array).set(results[name]!.data as Uint8Array);
+          return target;
+        });
+      try {
+        const results = model.run(feeds, fetches);
+        return results instanceof Promise ? results.catch(failed).then(collect) : collect(results);
+      } catch (e) {
+        return failed(e);
+      }
     },
-    release: () => session.release(),
+    release: () => model.release(),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { create } from "@bufbuild/protobuf";
 import { type RunMetadata, RunMetadataSchema } from "../proto/master.gen.ts";
-import type { CompiledStage } from "./plan.ts";
+import type { CompiledStage } from "./stages.ts";
 
 /** What stands for this machine where TensorFlow names a device. */
 const DEVICES = {

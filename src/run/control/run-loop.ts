@@ -4,11 +4,12 @@ import { type Tensor, VarscopeError } from "../../base/index.ts";
 import type { Output } from "../../graph/index.ts";
 import type { Request } from "../prune.ts";
 import { abortError } from "../remote/index.ts";
+import { andThen, type Soon } from "../soon.ts";
 import type { Body } from "./function-body.ts";
 import type { Loop } from "./loop.ts";
 
 /** Runs a request in the graph of a body; variables are changed at once. */
-export type RunBody = (body: Body, request: Request, feeds: ReadonlyMap<Output, Tensor>) => Promise<Tensor[]>;
+export type RunBody = (body: Body, request: Request, feeds: ReadonlyMap<Output, Tensor>) => Soon<Tensor[]>;
 
 /** A body's request, made once. */
 interface Prepared {
@@ -50,12 +51,14 @@ export async function runLoop(
   signal: AbortSignal | undefined,
 ): Promise<(Tensor | undefined)[]> {
   let values = [...start];
-  const step = async (side: Body): Promise<(Tensor | undefined)[]> => {
+  const step = (side: Body): Soon<(Tensor | undefined)[]> => {
     const { request, fed, from } = prepare(side);
-    const feeds = new Map(fed.map(([x, i]) => [x, values[i]!]));
+    const feeds = new Map<Output, Tensor>();
+    for (const [x, i] of fed) feeds.set(x, values[i]!);
     const isIdle = request.fetches.length === 0 && request.targets.length === 0;
-    const results = isIdle ? [] : await run(side, request, feeds);
-    return from.map(({ arg, fetch }) => (fetch >= 0 ? results[fetch] : values[arg]));
+    return andThen(isIdle ? [] : run(side, request, feeds), (results) =>
+      from.map(({ arg, fetch }) => (fetch >= 0 ? results[fetch] : values[arg])),
+    );
   };
   let paused = performance.now();
   for (;;) {
@@ -64,11 +67,13 @@ export async function runLoop(
       paused = performance.now();
     }
     if (signal?.aborted) throw abortError(signal);
-    const [goesOn] = await step(condition);
+    const answer = step(condition);
+    const [goesOn] = answer instanceof Promise ? await answer : answer;
     if (goesOn === undefined || goesOn.data.length !== 1 || goesOn.dtype !== "bool") {
       throw new VarscopeError("INVALID_ARGUMENT", "the condition of a loop is no bool scalar");
     }
     if (goesOn.data[0] === 0) return values;
-    values = await step(body);
+    const next = step(body);
+    values = next instanceof Promise ? await next : next;
   }
 }

@@ -1,0 +1,99 @@
+/**
+ * @file The way from a request to one that can be planned: predicates of its conditionals are computed first, and in loops the values whose
+ * shapes only a kernel knows. Ways are remembered by what was decided, so that an iteration of a loop does not look for its way again. Start at
+ * `Ways`.
+ */
+
+import type { Tensor } from "../base/index.ts";
+import type { Output } from "../graph/index.ts";
+import { type Pruned, predicatesOf, prune, type Request } from "./prune.ts";
+
+/** A request, as far as its conditionals are decided. */
+export interface Way {
+  readonly request: Request;
+  /** of its plans: the request, and what was decided of the conditionals in it */
+  readonly key: string;
+  prune(): Pruned;
+  /** runs before this request can be planned; null: nothing has to */
+  readonly first: Request | null;
+  /** whether `first` computes predicates, not values to feed */
+  readonly decides: boolean;
+  /** predicates that are known */
+  readonly decided: ReadonlyMap<Output, boolean>;
+  readonly next: Map<string, Way>;
+}
+
+type Feeds = ReadonlyMap<Output, Tensor>;
+
+/** More ways of one request than this are not remembered: conditionals may decide differently in each run. */
+const MAX_WAYS = 256;
+
+/** All ways of a request. */
+export class Ways {
+  private readonly asked: Request;
+  private readonly predicates: readonly Output[];
+  private readonly starts = new Map<string, Way>();
+
+  constructor(asked: Request) {
+    this.asked = asked;
+    this.predicates = predicatesOf(asked);
+  }
+
+  from(feeds: Feeds): Way {
+    return this.goOn(this.starts, this.asked, this.decide(new Map(), feeds));
+  }
+
+  /** The way behind `way.first`, which gave `values`. @param feeds - with what that run leaves */
+  after(way: Way, values: readonly Tensor[], feeds: Feeds): Way {
+    const known = new Map(way.decided);
+    if (way.decides) way.first!.fetches.forEach((x, i) => void known.set(x, isTrue(values[i]!)));
+    const { fed } = way.request;
+    const request = feeds.size === fed.size ? way.request : { ...way.request, fed: new Set(feeds.keys()) };
+    return this.goOn(way.next, request, this.decide(known, feeds));
+  }
+
+  /** Puts a run for these values, which are fed then, before a way that is open. */
+  putFirst(way: Way, fetches: readonly Output[]): Way {
+    const first: Request = { fetches, targets: [], fed: way.request.fed };
+    return Object.assign(way, { first });
+  }
+
+  private decide(known: Map<Output, boolean>, feeds: Feeds): Map<Output, boolean> {
+    for (const x of this.predicates) {
+      const value = feeds.get(x);
+      if (value !== undefined) known.set(x, isTrue(value));
+    }
+    return known;
+  }
+
+  private goOn(ways: Map<string, Way>, request: Request, decided: ReadonlyMap<Output, boolean>): Way {
+    const key = this.predicates.map((x) => Number(decided.get(x) ?? 2)).join("") + request.fed.size;
+    const way = ways.get(key) ?? wayOf(request, decided);
+    if (ways.size < MAX_WAYS) ways.set(key, way);
+    return way;
+  }
+}
+
+function wayOf(request: Request, decided: ReadonlyMap<Output, boolean>): Way {
+  const pruneAgain = (): Pruned => prune(request, (x) => decided.get(x) ?? null);
+  const { unknown, alias } = pruneAgain();
+  const decides = unknown.length > 0;
+  const first: Request | null = decides ? { fetches: unknown, targets: [], fed: request.fed } : null;
+  const solved = [...alias.keys()].filter((x) => x.op.def?.control === "switch").map((x) => x.op.inputs[1]!);
+  const decisions = [...new Set(solved)].map((x) => `${x.name}=${decided.get(x) ?? null}`);
+  const key = requestKey(request) + (decisions.length === 0 ? "" : `?${decisions.join()}`);
+  return { request, key, prune: pruneAgain, first, decides, decided, next: new Map() };
+}
+
+const isTrue = (t: Tensor): boolean => t.data[0] !== 0;
+
+/** Ids are unique in a graph: of ops, and of outputs with their index. */
+export function requestKey({ fetches, targets, fed }: Request): string {
+  let key = "";
+  for (const x of fetches) key += `${x.op.id}:${x.index},`;
+  key += "|";
+  for (const op of targets) key += `${op.id},`;
+  key += "|";
+  for (const x of fed) key += `${x.op.id}:${x.index},`;
+  return key;
+}
