@@ -53,6 +53,7 @@ import * as sequence from "./sequence.ts";
 import * as shape from "./shape.ts";
 import * as slice from "./slice.ts";
 import * as source from "./source.ts";
+import * as spectral from "./signal/spectral.ts";
 import * as space from "./space.ts";
 import * as special from "./special.ts";
 import * as stack from "./stack.ts";
@@ -125,6 +126,7 @@ export const CORE_OPS = registry(
   source,
   space,
   special,
+  spectral,
   stack,
   state,
   stateRows,
