@@ -134,7 +134,7 @@ function rangeLines(t: Transformed, stdout: Sink): string[] {
   });
   return formatTable(
     [
-      { title: "folded layer" },
+      { title: "layer" },
       { title: "channels", right: true },
       { title: "range before", right: true },
       { title: "after", right: true },

@@ -11,6 +11,7 @@ import {
 import { placeholdersToConstants, solveConditionals } from "./conditionals.ts";
 import { foldConstants } from "./constants.ts";
 import { mergeDuplicates } from "./duplicates.ts";
+import { equaliseLayers } from "./equalise.ts";
 import { foldBatchNorm } from "./fold-norms.ts";
 import { setInference } from "./inference.ts";
 import { inlineFunctions } from "./inline.ts";
@@ -64,6 +65,11 @@ const TABLE: Readonly<Record<string, PassEntry>> = {
   "fold-batch-norm": {
     summary: "batch normalization goes into the weights before or behind it",
     run: foldBatchNorm,
+  },
+  "equalise-layers": {
+    summary:
+      "ranges of weights are evened out between layers, for 8 bits a tensor (cross-layer equalisation)",
+    run: equaliseLayers,
   },
   "set-inference": {
     summary: "batch normalization takes its moving statistics, dropout hands on: is_training is false",
