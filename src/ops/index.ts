@@ -35,6 +35,8 @@ import * as loop from "./loop.ts";
 import * as loss from "./loss.ts";
 import * as lrn from "./lrn.ts";
 import * as matmul from "./matmul.ts";
+import * as nms from "./nms.ts";
+import * as nmsCombined from "./nms-combined.ts";
 import * as norm from "./norm.ts";
 import * as optional from "./optional.ts";
 import * as pad from "./pad.ts";
@@ -106,6 +108,8 @@ export const CORE_OPS = registry(
   loss,
   lrn,
   matmul,
+  nms,
+  nmsCombined,
   norm,
   optional,
   pad,
