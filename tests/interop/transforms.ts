@@ -96,7 +96,7 @@ export function transformSuite(tf: TensorFlow | null, folder: string): void {
       expect(await errorThere(bytes, "mended.pb", ["out"], given, wanted)).toBeLessThan(TOLERANCE);
     });
 
-    test("a SavedModel of Keras 3, frozen and folded here, in TensorFlow; and folded anew from its record", async () => {
+    test("a SavedModel of Keras 3, frozen, folded and equalised here, in TensorFlow; and made anew from its record", async () => {
       await mkdir(join(folder, "transforms"), { recursive: true });
       const model = at("keras");
       await tf!.ask("keras_export", { path: model });
@@ -105,9 +105,12 @@ export function transformSuite(tf: TensorFlow | null, folder: string): void {
       const [input, output] = [inputs, results].map(
         (infos) => Object.values(infos)[0]!.encoding.value as string,
       );
-      const frozen = await freezeFile(file, [output!], { passes: FOLDING });
+      const frozen = await freezeFile(file, [output!], { passes: [...FOLDING, "equalise-layers"] });
       const folded = frozen.transformed.passes.find((p) => p.pass === "fold-batch-norm")!;
       expect([folded.done.length, folded.left]).toEqual([4, []]);
+      // two layers of the residual connection stay: others take their channels, too
+      const even = frozen.transformed.passes.find((p) => p.pass === "equalise-layers")!;
+      expect([even.done.length, even.left.length]).toEqual([3, 2]);
       const [x, y] = await Promise.all([npy(`${model}.x.npy`), npy(`${model}.y.npy`)]);
       const bytes = writeGraphDef(frozen.graph);
       expect(await errorThere(bytes, "keras.pb", frozen.outputs, { [input!]: x }, [y])).toBeLessThan(
