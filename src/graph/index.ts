@@ -36,7 +36,17 @@ export { densify, type IndexedSlices, isIndexedSlices, mapRows, partsOf } from "
 export { LoopGrad, withContext } from "./loop-grad.ts";
 export type { NodeOptions } from "./node-builder.ts";
 export { makeOutputs } from "./node-builder.ts";
-export type { DataFormat, Onnx, OnnxAttr, OnnxNn, OnnxOut, OnnxValue, Window } from "./onnx.ts";
+export type {
+  DataFormat,
+  Onnx,
+  OnnxAttr,
+  OnnxNn,
+  OnnxOut,
+  OnnxValue,
+  OnnxVolumes,
+  VolumeWindow,
+  Window,
+} from "./onnx.ts";
 export {
   type Absent,
   type Access,

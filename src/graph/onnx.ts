@@ -68,6 +68,8 @@ export interface Onnx {
   withShape(x: OnnxValue, shape: Shape | null): OnnxValue;
   /** convolution, pooling and normalization, which choose layouts */
   readonly nn: OnnxNn;
+  /** convolution and pooling of volumes */
+  readonly volumes: OnnxVolumes;
 }
 
 export type DataFormat = "NHWC" | "NCHW";
@@ -84,7 +86,16 @@ export interface Window {
   readonly pads: readonly [number, number, number, number];
 }
 
-/** All images are float32 rank 4 in `dataFormat`, filters HWIO (depthwise: [kh, kw, in, multiplier]). */
+/** Geometry of a window over volumes: along their depth, and in each plane. TF's word for the padding is the plane's, SAME or VALID. */
+export interface VolumeWindow {
+  readonly depth: { readonly kernel: number; readonly stride: number; readonly dilation: number };
+  readonly plane: Window;
+}
+
+/**
+ * All images are float32 rank 4 in `dataFormat`, filters HWIO (depthwise: [kh, kw, in, multiplier]). Normalization and bias take volumes,
+ * too, with their channels last (NHWC stands for NDHWC) and all dims but the batch known.
+ */
 export interface OnnxNn {
   conv2d(x: OnnxValue, filter: OnnxValue, window: Window): OnnxValue;
   /** gradient with respect to the image; also transposed convolution. `shape`: of the image */
@@ -142,4 +153,26 @@ export interface OnnxNn {
     axes: readonly number[],
     keepDims: boolean,
   ): OnnxValue | null;
+}
+
+/**
+ * All volumes are float32 rank 5, NDHWC or NCDHW as the plane's format is, filters DHWIO without groups.
+ * Throws UNIMPLEMENTED where a dim other than the batch is symbolic; the planner then compiles for the size at hand.
+ */
+export interface OnnxVolumes {
+  conv(x: OnnxValue, filter: OnnxValue, window: VolumeWindow): OnnxValue;
+  /** gradient with respect to the volume; also transposed convolution. `shape`: of the volume */
+  convInputGrad(shape: Shape, filter: OnnxValue, dy: OnnxValue, window: VolumeWindow): OnnxValue;
+  /** gradient with respect to the filter, DHWIO */
+  convFilterGrad(
+    x: OnnxValue,
+    filterShape: readonly number[],
+    dy: OnnxValue,
+    window: VolumeWindow,
+  ): OnnxValue;
+  maxPool(x: OnnxValue, window: VolumeWindow): OnnxValue;
+  /** dy goes to every maximum of each window, as TF does for volumes */
+  maxPoolGrad(x: OnnxValue, y: OnnxValue, dy: OnnxValue, window: VolumeWindow): OnnxValue;
+  avgPool(x: OnnxValue, window: VolumeWindow): OnnxValue;
+  avgPoolGrad(shape: Shape, dy: OnnxValue, window: VolumeWindow): OnnxValue;
 }

@@ -22,6 +22,7 @@ import { encodeModel } from "./model.ts";
 import { Nn } from "./nn.ts";
 import { ONNX_TYPES } from "./onnx-types.ts";
 import { imageDims, plainValue, type Value } from "./value.ts";
+import { Volumes } from "./volumes.ts";
 
 /** An input of an elementwise node on an image. */
 interface Part {
@@ -34,6 +35,7 @@ export class Builder implements Onnx {
   readonly emitter = new Emitter();
   readonly layouts: Layouts;
   readonly nn: Nn;
+  readonly volumes: Volumes;
   /** outputs of Adds of two blocked images */
   private readonly imageAdds = new Set<string>();
   private readonly constants = new Map<Tensor, Value>();
@@ -41,6 +43,7 @@ export class Builder implements Onnx {
   constructor(choice: LayoutChoice) {
     this.layouts = new Layouts(this.emitter, choice);
     this.nn = new Nn(this.layouts);
+    this.volumes = new Volumes(this.layouts, this.nn);
   }
 
   /** A model input. */
@@ -148,7 +151,7 @@ export class Builder implements Onnx {
   private channelVector(x: Value, image: Value): Part | null {
     const { c } = imageDims(image.shape!, image.channelAxis);
     const axis = image.channelAxis - 4 + (x.shape?.length ?? 0);
-    if (c === null || !isStatic(x.shape) || axis < 0 || x.shape.length > 4) return null;
+    if (c === null || !isStatic(x.shape) || axis < 0 || x.shape.length > image.shape!.length) return null;
     if (!x.shape.every((d, i) => d === (i === axis ? c : 1))) return null;
     if (image.layout === "nchw")
       return { id: this.emitter.reshape(this.plain(x), [c, 1, 1]), kind: "vector" };

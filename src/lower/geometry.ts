@@ -19,23 +19,51 @@ export interface Geometry {
 export const channelAxisOf = (window: Pick<Window, "dataFormat">): 1 | 3 =>
   window.dataFormat === "NHWC" ? 3 : 1;
 
-function axis(window: Window, i: 0 | 1, size: number): { out: number; before: number; after: number } {
-  const stride = window.strides[i];
-  const extent = (window.kernel[i] - 1) * window.dilations[i] + 1;
-  if (window.padding === "SAME") {
+/** A window along one axis. */
+export interface Slide {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly dilation: number;
+}
+
+/** The same on an axis of known size. */
+export interface AxisGeometry extends Slide {
+  readonly size: number;
+  readonly out: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+/** @param pads - elements before and after, under EXPLICIT padding */
+export function axisGeometry(
+  { kernel, stride, dilation }: Slide,
+  padding: Window["padding"],
+  pads: readonly [number, number],
+  size: number,
+): AxisGeometry {
+  const slide = { kernel, stride, dilation, size };
+  const extent = (kernel - 1) * dilation + 1;
+  if (padding === "SAME") {
     const out = Math.ceil(size / stride);
     const total = Math.max((out - 1) * stride + extent - size, 0);
-    return { out, before: total >> 1, after: total - (total >> 1) };
+    return { ...slide, out, before: total >> 1, after: total - (total >> 1) };
   }
-  const [before, after] = window.padding === "VALID" ? [0, 0] : [window.pads[i], window.pads[i + 2]!];
-  return { out: Math.floor((size + before! + after! - extent) / stride) + 1, before: before!, after: after! };
+  const [before, after] = padding === "VALID" ? [0, 0] : pads;
+  return { ...slide, out: Math.floor((size + before + after - extent) / stride) + 1, before, after };
+}
+
+/** One axis of an image's window. */
+export function imageAxis(window: Window, i: 0 | 1, size: number): AxisGeometry {
+  const { kernel, strides, dilations, padding, pads } = window;
+  const slide = { kernel: kernel[i], stride: strides[i], dilation: dilations[i] };
+  return axisGeometry(slide, padding, [pads[i], pads[i + 2]!], size);
 }
 
 /** The geometry of a window on an image of TF's shape; null where height or width is unknown. */
 export function geometryOrNull(window: Window, imageShape: Shape): Geometry | null {
   const { h, w } = imageDims(imageShape, channelAxisOf(window));
   if (h === null || w === null) return null;
-  const [y, x] = [axis(window, 0, h), axis(window, 1, w)];
+  const [y, x] = [imageAxis(window, 0, h), imageAxis(window, 1, w)];
   return {
     kernel: window.kernel,
     strides: window.strides,

@@ -1,12 +1,22 @@
 /** @file Moving values between layouts. All layout changes of a model happen here. Start at `Layouts`. */
 
-import type { Shape } from "../base/index.ts";
+import { isStatic, type Shape, VarscopeError } from "../base/index.ts";
 import { type Emitter, NCHWC } from "./emitter.ts";
-import { imageDims, plainValue, type Value } from "./value.ts";
+import { imageDims, plainValue, planesOf, type Value } from "./value.ts";
 
 /** Which image layout a model prefers: ONNX's own, or the blocked one with so many channels a block. */
 export interface LayoutChoice {
   readonly block: number | null;
+}
+
+/** Dims of a Reshape to a shape whose first alone may be unknown. @throws VarscopeError UNIMPLEMENTED - others are */
+export function dimsOf(shape: Shape): number[] {
+  const [first, ...rest] = shape;
+  if (isStatic(rest)) return [first ?? -1, ...rest];
+  throw new VarscopeError(
+    "UNIMPLEMENTED",
+    "volumes need a known depth, height, width and number of channels",
+  );
 }
 
 /** Conversions, each emitted once. */
@@ -26,7 +36,21 @@ export class Layouts {
 
   plain(x: Value): Value {
     if (x.layout === "plain") return x;
-    return plainValue(this.plainId(x), x.dtype, x.shape);
+    if (x.shape!.length === 4) return plainValue(this.plainId(x), x.dtype, x.shape);
+    return this.volume(this.plain(this.planes(x)), x.shape!);
+  }
+
+  /** A volume [N,D,H,W,C] as its planes [N*D,H,W,C], in its layout. Images stay. */
+  planes(x: Value): Value {
+    const shape = planesOf(x.shape!);
+    if (x.layout !== "plain" || shape === x.shape) return { ...x, shape };
+    return plainValue(this.emitter.reshape(x.id, dimsOf(shape)), x.dtype, shape);
+  }
+
+  /** Planes as the volume that they were. */
+  volume(x: Value, shape: Shape): Value {
+    if (x.layout !== "plain") return { ...x, shape };
+    return plainValue(this.emitter.reshape(x.id, dimsOf(shape)), x.dtype, shape);
   }
 
   private plainId(x: Value): string {
@@ -48,6 +72,7 @@ export class Layouts {
   nchw(x: Value, channelAxis: 1 | 3): string {
     if (channelAxis === 1) return this.plain(x).id;
     if (x.layout === "nchw") return x.id;
+    if (x.shape!.length === 5) return this.nchw(this.planes(x), 3);
     if (x.layout === "nchwc" && x.channelAxis === 3 && x.dtype === "float32") {
       const { c, h, w } = imageDims(x.shape!, 3);
       if (h === 1 && w === 1) return x.id;
@@ -63,6 +88,7 @@ export class Layouts {
   nchwc(x: Value, channelAxis: 1 | 3): string {
     if (x.layout === "nchwc" && x.channelAxis === channelAxis) return x.id;
     if (x.layout === "nchwc") return this.nchwc(this.plain(x), channelAxis);
+    if (x.shape!.length === 5) return this.nchwc(this.planes(x), channelAxis);
     const e = this.emitter;
     const { c, h, w } = imageDims(x.shape!, channelAxis);
     if (x.dtype !== "float32") {

@@ -62,13 +62,18 @@ function biasShape(value: Spec, bias: Spec, dataFormat: string): readonly Inferr
 const columnShape = (rank: number, channels: number | null, dataFormat: string): Shape =>
   dataFormat === "NCHW" ? [channels, ...new Array<number>(rank - 2).fill(1)] : [channels];
 
+/** Float32 images, and volumes whose layout can be theirs. */
+const isImage = ({ dtype, shape }: OnnxValue, dataFormat: string): boolean =>
+  dtype === "float32" &&
+  (shape?.length === 4 || (shape?.length === 5 && dataFormat === "NHWC" && isStatic(shape.slice(1))));
+
 function lowerBias(onnx: Onnx, value: OnnxValue, bias: OnnxValue, dataFormat: string): OnnxValue {
   const rank = value.shape!.length;
   const channels = bias.shape?.[0] ?? null;
-  if (rank === 4 && value.dtype === "float32" && channels !== null) {
+  if (isImage(value, dataFormat) && channels !== null) {
     const known = onnx.withShape(
       value,
-      value.shape!.map((d, i) => (i === channelAxis(4, dataFormat) ? channels : d)),
+      value.shape!.map((d, i) => (i === channelAxis(rank, dataFormat) ? channels : d)),
     );
     return onnx.nn.biasAdd(known, bias, dataFormat as DataFormat);
   }
@@ -132,7 +137,7 @@ const otherAxes = (rank: number, dataFormat: string): number[] =>
 function lowerGrad(onnx: Onnx, dy: OnnxValue, dataFormat: string): OnnxValue {
   const shape = dy.shape!;
   const channels = shape[channelAxis(shape.length, dataFormat)]!;
-  if (shape.length === 4 && dy.dtype === "float32" && channels !== null && !shape.includes(0)) {
+  if (isImage(dy, dataFormat) && channels !== null && !shape.includes(0)) {
     return onnx.nn.biasGrad(dy, dataFormat as DataFormat);
   }
   const leading = dataFormat === "NHWC" ? shape.slice(0, -1) : null;

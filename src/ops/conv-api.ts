@@ -1,6 +1,6 @@
 /**
- * @file Convolution as public functions: `conv2d`, `conv2dTranspose`, `depthwiseConv2d`, `separableConv2d`, with
- * TensorFlow's node names. The ops are in conv.ts.
+ * @file Convolution as public functions: `conv2d`, `conv2dTranspose`, `depthwiseConv2d`, `separableConv2d`, `conv3d`,
+ * `conv3dTranspose`, with TensorFlow's node names. The ops are in conv.ts and conv3d.ts.
  *
  * @see TensorFlow python/ops/nn_ops.py, nn_impl.py
  */
@@ -52,6 +52,52 @@ export const conv2dTranspose = (
   x.graph.add("Conv2DBackpropInput", [outputShape, filter, x], {
     name: options.name ?? "conv2d_transpose",
     attrs: convAttrs({ ...options, padding: options.padding ?? "SAME" }),
+  });
+
+export interface Conv3dOptions {
+  /** 1 */
+  readonly strides?: Sizes;
+  readonly padding: "SAME" | "VALID";
+  /** "NDHWC" */
+  readonly dataFormat?: "NDHWC" | "NCDHW";
+  /** 1 */
+  readonly dilations?: Sizes;
+  /** as TensorFlow's function */
+  readonly name?: string;
+}
+
+function volumeAttrs({ dataFormat = "NDHWC", strides = 1, dilations = 1, padding }: Conv3dOptions) {
+  return {
+    strides: dimSizes(strides, dataFormat, "strides"),
+    dilations: dimSizes(dilations, dataFormat, "dilations"),
+    data_format: dataFormat,
+    padding,
+  };
+}
+
+/**
+ * Convolution of a volume with a filter [depth, height, width, in, out]. Named "Conv3D".
+ *
+ * @param x - rank 5, in the data format
+ */
+export const conv3d = (x: Output, filter: Output, options: Conv3dOptions): Output =>
+  x.graph.add("Conv3D", [x, filter], { name: options.name ?? "Conv3D", attrs: volumeAttrs(options) });
+
+/**
+ * The transpose of a convolution of volumes. Named "conv3d_transpose".
+ *
+ * @param filter - [depth, height, width, out, in], the other way round than in conv3d
+ * @param outputShape - of the result: numbers, or an int32 vector
+ */
+export const conv3dTranspose = (
+  x: Output,
+  filter: Output,
+  outputShape: Input,
+  options: Omit<Conv3dOptions, "padding"> & { readonly padding?: "SAME" | "VALID" } = {}, // SAME
+): Output =>
+  x.graph.add("Conv3DBackpropInputV2", [outputShape, filter, x], {
+    name: options.name ?? "conv3d_transpose",
+    attrs: volumeAttrs({ ...options, padding: options.padding ?? "SAME" }),
   });
 
 export interface DepthwiseOptions extends Omit<ConvOptions, "dilations"> {

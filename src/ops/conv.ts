@@ -19,6 +19,7 @@ import {
   isSpatial,
   mergeDims,
   needRank,
+  rankOf,
   shapeFrom,
   type WindowAttrs,
   windowed,
@@ -43,32 +44,34 @@ const fullFilter = { ...full, T: attr.type(...FLOATS) };
 const depth = { T: attr.type(...FLOATS), ...geometry };
 
 /** Attributes that an op hands on to its gradients as they are. */
-function handedOn(op: Operation): Record<string, never> {
-  const { T: _, ...rest } = op.attrs;
+export function handedOn(op: Operation): Record<string, never> {
+  const { T: _, Tshape: __, ...rest } = op.attrs;
   return rest as Record<string, never>;
 }
 
 const kernelOf = (filter: readonly number[]): [number, number] => [filter[0]!, filter[1]!];
 
-/** Shape of a convolution's output. @throws VarscopeError INVALID_ARGUMENT - with TF's sentences */
-function convShape(image: Shape | null, filter: Shape | null, attrs: WindowAttrs): Shape {
-  needRank(image, 4);
-  needRank(filter, 4);
-  checkWindow("Conv2D", attrs);
-  const [kh, kw, inDepth, outDepth] = filter ?? [null, null, null, null];
+/** Shape of a convolution's output, of images or volumes. @throws VarscopeError INVALID_ARGUMENT - with TF's sentences */
+export function convShape(image: Shape | null, filter: Shape | null, attrs: WindowAttrs): Shape {
+  const rank = rankOf(attrs.data_format);
+  needRank(image, rank);
+  needRank(filter, rank);
+  checkWindow(`Conv${rank - 2}D`, attrs);
+  const dims = filter ?? new Array<null>(rank).fill(null);
+  const [inDepth, outDepth] = dims.slice(-2) as [number | null, number | null];
   const depth = image === null ? null : image[axesOf(attrs.data_format).c]!;
   if (inDepth === 0) throw invalid("Depth of filter must not be 0");
   if (depth !== null && inDepth !== null) {
-    if (depth % inDepth! !== 0) {
+    if (depth % inDepth !== 0) {
       throw invalid(`Depth of input (${depth}) is not a multiple of input depth of filter (${inDepth})`);
     }
-    const groups = depth / inDepth!;
+    const groups = depth / inDepth;
     if (groups < 1) throw invalid(`Number of groups must be positive, but got: ${groups}`);
-    if (outDepth !== null && outDepth! % groups !== 0) {
+    if (outDepth !== null && outDepth % groups !== 0) {
       throw invalid(`Depth of output (${outDepth}) is not a multiple of the number of groups (${groups})`);
     }
   }
-  return windowed(image, [kh!, kw!], outDepth!, attrs);
+  return windowed(image, dims.slice(0, -2), outDepth, attrs);
 }
 
 /** Shape of a depthwise convolution's output. @throws VarscopeError INVALID_ARGUMENT - with TF's sentences */
@@ -116,7 +119,11 @@ const lowersConv = (attrs: WindowAttrs & { readonly T: DType }): boolean =>
   (attrs.T === "float32" || attrs.T === "float16") && isSpatial(attrs);
 
 /** Runs `make` on float32 images, whatever they are. */
-function inFloat32(onnx: Onnx, xs: readonly OnnxValue[], make: (...xs: OnnxValue[]) => OnnxValue): OnnxValue {
+export function inFloat32(
+  onnx: Onnx,
+  xs: readonly OnnxValue[],
+  make: (...xs: OnnxValue[]) => OnnxValue,
+): OnnxValue {
   const { dtype } = xs[0]!;
   return onnx.cast(make(...xs.map((x) => onnx.cast(x, "float32"))), dtype);
 }

@@ -20,6 +20,7 @@ import * as compare from "./compare.ts";
 import * as complex from "./complex.ts";
 import * as control from "./control.ts";
 import * as conv from "./conv.ts";
+import * as conv3dOps from "./conv3d.ts";
 import * as diagonal from "./diagonal.ts";
 import * as division from "./division.ts";
 import * as einsum from "./einsum.ts";
@@ -42,6 +43,7 @@ import * as optional from "./optional.ts";
 import * as pad from "./pad.ts";
 import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
+import * as pool3dOps from "./pool3d.ts";
 import * as print from "./print.ts";
 import * as random from "./random.ts";
 import * as ranking from "./ranking.ts";
@@ -53,9 +55,9 @@ import * as segment from "./segment.ts";
 import * as select from "./select.ts";
 import * as sequence from "./sequence.ts";
 import * as shape from "./shape.ts";
+import * as spectral from "./signal/spectral.ts";
 import * as slice from "./slice.ts";
 import * as source from "./source.ts";
-import * as spectral from "./signal/spectral.ts";
 import * as space from "./space.ts";
 import * as special from "./special.ts";
 import * as stack from "./stack.ts";
@@ -63,6 +65,9 @@ import * as state from "./state.ts";
 import * as stateRows from "./state-rows.ts";
 import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
+import * as stringEdit from "./string-edit.ts";
+import * as stringHash from "./string-hash.ts";
+import * as stringRegex from "./string-regex.ts";
 import * as summary from "./summary.ts";
 import * as table from "./table.ts";
 import * as tensorArray from "./tensor-array.ts";
@@ -93,6 +98,7 @@ export const CORE_OPS = registry(
   complex,
   control,
   conv,
+  conv3dOps,
   diagonal,
   division,
   einsum,
@@ -114,6 +120,7 @@ export const CORE_OPS = registry(
   optional,
   pad,
   pool,
+  pool3dOps,
   poolVariants,
   print,
   random,
@@ -135,6 +142,9 @@ export const CORE_OPS = registry(
   state,
   stateRows,
   stitch,
+  stringEdit,
+  stringHash,
+  stringRegex,
   strided,
   summary,
   table,
@@ -184,7 +194,14 @@ export {
   notEqual,
 } from "./compare.ts";
 export { angle, complex, conj, imag, real } from "./complex.ts";
-export { conv2d, conv2dTranspose, depthwiseConv2d, separableConv2d } from "./conv-api.ts";
+export {
+  conv2d,
+  conv2dTranspose,
+  conv3d,
+  conv3dTranspose,
+  depthwiseConv2d,
+  separableConv2d,
+} from "./conv-api.ts";
 export {
   type CrossEntropyOptions,
   logSoftmax,
@@ -238,6 +255,7 @@ export {
   zerosLike,
 } from "./pieces.ts";
 export { avgPool, avgPool2d, maxPool, maxPool2d } from "./pool.ts";
+export { avgPool3d, maxPool3d } from "./pool3d.ts";
 export { type ArgOptions, argmax, argmin, inTopK, type TopKOptions, topK } from "./ranking.ts";
 export {
   l2Loss,

@@ -148,21 +148,21 @@ const lowersNorm = (attrs: NormAttrs, x: Spec): boolean =>
   x.shape !== null &&
   !x.shape.includes(0) &&
   x.shape[channelAxis(attrs.data_format)] !== null &&
-  (x.shape.length === 4 || isStatic(x.shape));
+  (x.shape.length === 4 || isStatic(x.shape.slice(1)));
 
-/** A 5-D image as 4-D: depth and height side by side. */
-function as4d(onnx: Onnx, x: OnnxValue, format: string): OnnxValue {
+/** An image, or a volume with its channels last; channels first, depth and height become one. */
+function imageOf(onnx: Onnx, x: OnnxValue, format: string): OnnxValue {
   const image = onnx.cast(x, "float32");
-  if (format.length === 4) return image;
-  const [n, a, b, c, d] = x.shape as number[];
-  return onnx.reshape(image, format === "NDHWC" ? [n!, a! * b!, c!, d!] : [n!, a!, b! * c!, d!]);
+  if (format !== "NCDHW") return image;
+  const [n, c, d, h, w] = x.shape!;
+  return onnx.reshape(image, [n!, c!, d! * h!, w!]);
 }
 
 const imageFormat = (format: string): DataFormat => (format.endsWith("C") ? "NHWC" : "NCHW");
 
 /** `y` back in the dtype and shape of `x`. */
 const like = (onnx: Onnx, y: OnnxValue, x: OnnxValue): OnnxValue =>
-  onnx.cast(x.shape!.length === 4 ? y : onnx.reshape(y, x.shape!), x.dtype);
+  onnx.cast(y.shape!.length === x.shape!.length ? y : onnx.reshape(y, x.shape!), x.dtype);
 
 /** n / (n - 1) as a float32 scalar; computed where the batch is symbolic. */
 function besselOf(onnx: Onnx, x: OnnxValue, channels: number): OnnxValue {
@@ -184,7 +184,7 @@ function lowerForward(
 ): OnnxValue[] {
   const { x, scale, offset, mean, variance } = inputs;
   const format = imageFormat(attrs.data_format);
-  const image = as4d(onnx, x, attrs.data_format);
+  const image = imageOf(onnx, x, attrs.data_format);
   const unused = version === "V3" ? onnx.scalar(0, "float32") : null;
   if (!attrs.is_training) {
     const y = onnx.nn.batchNormInfer(image, scale, offset, mean, variance, attrs.epsilon, format);
@@ -305,7 +305,7 @@ const gradOf = {
     lowersNorm(attrs, x) && y_backprop.shape !== null,
   lower: (onnx: Onnx, inputs: Backward<OnnxValue>, attrs: NormAttrs) => {
     const { y_backprop, x, scale, reserve_space_1: mean, reserve_space_2: variance } = inputs;
-    const [dy, image] = [y_backprop, x].map((v) => as4d(onnx, v, attrs.data_format));
+    const [dy, image] = [y_backprop, x].map((v) => imageOf(onnx, v, attrs.data_format));
     const { epsilon, is_training: training } = attrs;
     const options = { epsilon, training, format: imageFormat(attrs.data_format) };
     const out = onnx.nn.batchNormGrad(dy!, image!, scale, mean, variance, options);

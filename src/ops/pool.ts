@@ -147,13 +147,13 @@ export function inFloat32(
 }
 
 /** Attributes that a pooling op hands on to its gradient. */
-const geometryOf = (op: Operation, ...names: string[]): Record<string, never> =>
+export const geometryOf = (op: Operation, ...names: string[]): Record<string, never> =>
   Object.fromEntries(
     ["ksize", "strides", "padding", "data_format", ...names].map((n) => [n, op.attrs[n]]),
   ) as Record<string, never>;
 
 /** The gradients of MaxPoolGrad and MaxPoolGradGrad: none for the images, the other one for dy. */
-function secondOrder(g: Graph, op: Operation, dy: Output, type: string): Output[] {
+export function secondOrder(g: Graph, op: Operation, dy: Output, type: string): Output[] {
   const [x, y] = op.inputs;
   const zeros = [zerosLike(x!), zerosLike(y!)];
   return [...zeros, g.add(type, [x!, y!, dy], { attrs: geometryOf(op) })];

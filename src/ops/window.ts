@@ -1,13 +1,13 @@
 /**
- * @file Windows that slide over images: TensorFlow's padding arithmetic, attribute checks and sentences, for
- * convolution and pooling. Start at `windowed` (shapes, with unknown dims) and `windowOf` (what kernels and lowerings
- * take).
+ * @file Windows that slide over images and volumes: TensorFlow's padding arithmetic, attribute checks and sentences,
+ * for convolution and pooling. Start at `windowed` (shapes, with unknown dims) and `windowOf` and `volumeWindowOf`
+ * (what kernels and lowerings take).
  *
  * @see TensorFlow core/framework/common_shape_fns.cc, core/util/padding.cc
  */
 
 import { type Shape, VarscopeError } from "../base/index.ts";
-import type { DataFormat, Spec, Window } from "../graph/index.ts";
+import type { DataFormat, Spec, VolumeWindow, Window } from "../graph/index.ts";
 
 type Pair = readonly [number, number];
 
@@ -21,9 +21,20 @@ export interface WindowAttrs {
   readonly ksize?: readonly number[];
 }
 
+/** Rank of an image, or of a volume, in a format. */
+export const rankOf = (format: string): number => (format.includes("D") ? 5 : 4);
+
+/** Axes that a window slides along: (depth,) height, width. */
+export const spatialAxes = (format: string): readonly number[] => {
+  const { c } = axesOf(format);
+  return Array.from({ length: rankOf(format) - 2 }, (_, i) => i + (c === 1 ? 2 : 1));
+};
+
 /** Where an image has its channels and its height; width is next to height, the batch first. */
-export const axesOf = (format: string): { readonly c: number; readonly h: number; readonly w: number } =>
-  format === "NHWC" ? { c: 3, h: 1, w: 2 } : { c: 1, h: 2, w: 3 };
+export const axesOf = (format: string): { readonly c: number; readonly h: number; readonly w: number } => {
+  const rank = rankOf(format);
+  return format[1] === "C" ? { c: 1, h: rank - 2, w: rank - 1 } : { c: rank - 1, h: rank - 3, w: rank - 2 };
+};
 
 export const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
 
@@ -43,12 +54,17 @@ export function mergeDims(a: number | null, b: number | null): number | null {
 /** Checks lengths and signs as TF's shape functions do. `op` is the word that its sentence begins with. */
 export function checkWindow(op: string, attrs: WindowAttrs): void {
   const { dilations, strides, ksize, padding, explicit_paddings: pads = [] } = attrs;
-  if (dilations !== undefined && dilations.length !== 4) {
-    throw invalid(`${op} requires the dilation attribute to contain 4 values, but got: ${dilations.length}`);
+  const rank = rankOf(attrs.data_format);
+  if (dilations !== undefined && dilations.length !== rank) {
+    throw invalid(
+      `${op} requires the dilation attribute to contain ${rank} values, but got: ${dilations.length}`,
+    );
   }
-  if (strides.length !== 4) {
-    const on = ksize === undefined ? ` on data format ${attrs.data_format}` : "";
-    throw invalid(`${op}${on} requires the stride attribute to contain 4 values, but got: ${strides.length}`);
+  if (strides.length !== rank) {
+    const on = ksize === undefined && rank === 4 ? ` on data format ${attrs.data_format}` : "";
+    throw invalid(
+      `${op}${on} requires the stride attribute to contain ${rank} values, but got: ${strides.length}`,
+    );
   }
   if (ksize !== undefined && ksize.length !== 4) {
     throw invalid(`${op} requires the ksize attribute to contain 4 values, but got: ${ksize.length}`);
@@ -99,20 +115,19 @@ export function outputSize(
 }
 
 /**
- * Shape after a window: batch kept, height and width by the window, `channels` as given. @param kernel - [height,
- * width]
+ * Shape after a window: batch kept, height and width by the window, `channels` as given. @param kernel - [(depth,)
+ * height, width]
  */
 export function windowed(
   image: Shape | null,
-  kernel: readonly [number | null, number | null],
+  kernel: readonly (number | null)[],
   channels: number | null,
   attrs: WindowAttrs,
 ): Shape {
-  const { h, w } = axesOf(attrs.data_format);
-  const dims = image ?? [null, null, null, null];
-  const rows = outputSize(dims[h]!, kernel[0], attrs, h);
-  const columns = outputSize(dims[w]!, kernel[1], attrs, w);
-  return imageShape(attrs.data_format, dims[0]!, rows, columns, channels);
+  const { data_format: format } = attrs;
+  const dims = image ?? new Array<null>(rankOf(format)).fill(null);
+  const sizes = spatialAxes(format).map((axis, i) => outputSize(dims[axis]!, kernel[i]!, attrs, axis));
+  return axesOf(format).c === 1 ? [dims[0]!, channels, ...sizes] : [dims[0]!, ...sizes, channels];
 }
 
 /** Dims in the order of the format. */
@@ -165,6 +180,49 @@ export function windowOf(attrs: WindowAttrs, kernel: Pair): Window {
   };
 }
 
+/**
+ * The window over a volume as kernels and lowerings take it. @param kernel - [depth, height, width]
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - a convolution moves over batch or channels; UNIMPLEMENTED - pooling does
+ */
+export function volumeWindowOf(attrs: WindowAttrs, kernel: readonly number[]): VolumeWindow {
+  const [d, h, w] = spatialAxes(attrs.data_format) as [number, number, number];
+  const { strides, dilations = [1, 1, 1, 1, 1] } = attrs;
+  checkVolume(attrs, dilations);
+  const depth = { kernel: kernel[0]!, stride: strides[d]!, dilation: dilations[d]! };
+  const plane: Window = {
+    dataFormat: attrs.data_format === "NDHWC" ? "NHWC" : "NCHW",
+    kernel: [kernel[1]!, kernel[2]!],
+    strides: [strides[h]!, strides[w]!],
+    dilations: [dilations[h]!, dilations[w]!],
+    padding: attrs.padding as Window["padding"],
+    pads: [0, 0, 0, 0],
+  };
+  return { depth, plane };
+}
+
+/** What TF's kernels for volumes refuse, in their words. */
+function checkVolume({ strides, ksize, data_format }: WindowAttrs, dilations: readonly number[]): void {
+  const { c } = axesOf(data_format);
+  if (ksize === undefined) {
+    const along = "in the batch and depth dimensions.";
+    if (strides[0] !== 1 || strides[c] !== 1)
+      throw invalid(`Current implementation does not yet support strides ${along}`);
+    if (dilations[0] !== 1 || dilations[c] !== 1)
+      throw invalid(`Current implementation does not yet support dilation rates ${along}`);
+    return;
+  }
+  if (ksize.some((k) => k <= 0))
+    throw invalid("Sliding window ksize field must have non-negative dimensions");
+  for (const [axis, name] of [
+    [0, "batch"],
+    [c, "depth"],
+  ] as const) {
+    if (ksize[axis] === 1 && strides[axis] === 1) continue;
+    throw new VarscopeError("UNIMPLEMENTED", `Pooling is not yet supported on the ${name} dimension.`);
+  }
+}
+
 /** Whether the window moves over height and width alone, as ONNX's does. */
 export function isSpatial(attrs: WindowAttrs): boolean {
   const { c } = axesOf(attrs.data_format);
@@ -173,11 +231,9 @@ export function isSpatial(attrs: WindowAttrs): boolean {
   );
 }
 
-/** Height and width of an image are known. */
-export function isSized(shape: Shape | null, format: string): boolean {
-  const { h, w } = axesOf(format);
-  return shape !== null && shape[h] !== null && shape[w] !== null;
-}
+/** Height and width of an image are known, and the depth of a volume. */
+export const isSized = (shape: Shape | null, format: string): boolean =>
+  shape !== null && spatialAxes(format).every((axis) => shape[axis] !== null);
 
 /** The shape that an int vector of `rank` dims holds, as far as known. */
 export function shapeFrom(sizes: Spec, rank: number): Shape {
@@ -190,7 +246,7 @@ export function shapeFrom(sizes: Spec, rank: number): Shape {
 /** Padding as public functions take it: a word, or [before, after] of each dim. */
 export type Padding = "SAME" | "VALID" | readonly (readonly [number, number])[];
 
-/** One number for height and width, one for each, or one for each dim of the image. */
+/** One number for height and width (and depth), one for each, or one for each dim of the image. */
 export type Sizes = number | readonly number[];
 
 /** @throws VarscopeError INVALID_ARGUMENT - explicit padding not of four pairs */
@@ -202,15 +258,17 @@ export function paddingAttrs(padding: Padding): { padding: string; explicit_padd
   return { padding: "EXPLICIT", explicit_paddings: padding.flat() };
 }
 
-/** Sizes for all four dims. @throws VarscopeError INVALID_ARGUMENT - a list of 3 or more than 4 */
+/** Sizes for all dims. @throws VarscopeError INVALID_ARGUMENT - a list of another length than 1, n or n + 2, n = 2 or 3 */
 export function dimSizes(sizes: Sizes, format: string, name: string): number[] {
   const list = typeof sizes === "number" ? [sizes] : [...sizes];
-  if (list.length === 4) return list;
-  if (list.length !== 1 && list.length !== 2) {
+  const rank = rankOf(format);
+  const n = rank - 2;
+  if (list.length === rank) return list;
+  if (list.length !== 1 && list.length !== n) {
     throw invalid(
-      `${name} should be of length 1, 2 or 4. Received: ${name}=[${list}] of length ${list.length}`,
+      `${name} should be of length 1, ${n} or ${rank}. Received: ${name}=[${list}] of length ${list.length}`,
     );
   }
-  const [h, w] = [list[0]!, list[list.length - 1]!];
-  return imageShape(format, 1, h, w, 1);
+  const each = list.length === n ? list : new Array<number>(n).fill(list[0]!);
+  return axesOf(format).c === 1 ? [1, 1, ...each] : [1, ...each, 1];
 }

@@ -2,7 +2,19 @@
 
 import { FAMILIES } from "./op-cases.ts";
 
-const IMAGES: ReadonlySet<string> = new Set(["bias", "conv", "image-resize", "image-scale", "lrn", "norm", "pool", "reduce", "space"]);
+const IMAGES: ReadonlySet<string> = new Set([
+  "bias",
+  "conv",
+  "conv3d",
+  "image-resize",
+  "image-scale",
+  "lrn",
+  "norm",
+  "pool",
+  "pool3d",
+  "reduce",
+  "space",
+]);
 
 /** Families whose lowerings have blocked layouts. */
 export const imageFamilies = FAMILIES.filter((f) => IMAGES.has(f));

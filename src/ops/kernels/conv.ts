@@ -1,32 +1,36 @@
 /**
  * @file Convolutions in plain loops, any strides, dilations, padding and layout: the reference, and what runs float64
- * and int32. Images are in the window's format, filters HWIO (depthwise [kh, kw, in, multiplier]). Start at
- * `walkTaps`.
+ * and int32. Images and volumes are in the window's format, filters (D)HWIO (depthwise [kh, kw, in, multiplier]). Start
+ * at `walkTaps`.
  */
 
 import { sizeOf, type Tensor } from "../../base/index.ts";
-import type { Window } from "../../graph/index.ts";
-import { type Frame, frameOf } from "./frame.ts";
+import { type AnyWindow, alongOf, type Frame, frameOf } from "./frame.ts";
 import { fromNumbers, numbersOf } from "./numbers.ts";
 
 /** Offsets of one pair of image position and output position that a filter tap connects. */
 type Visit = (image: number, output: number, tap: number) => void;
 
 /** Visits every (image position, output position, tap); offsets are those of channel 0, and the tap counts from 0. */
-function walkTaps(x: Frame, y: Frame, window: Window, visit: Visit): void {
-  const [kh, kw] = window.kernel;
-  const [sh, sw] = window.strides;
-  const [dh, dw] = window.dilations;
+function walkTaps(x: Frame, y: Frame, window: AnyWindow, visit: Visit): void {
+  const [along, down, across] = alongOf(window);
   for (let n = 0; n < x.batch; n++) {
-    for (let oh = 0; oh < y.height; oh++) {
-      for (let ow = 0; ow < y.width; ow++) {
-        const out = y.at(n, oh, ow);
-        for (let i = 0; i < kh; i++) {
-          const h = oh * sh + i * dh - x.top;
-          if (h < 0 || h >= x.height) continue;
-          for (let j = 0; j < kw; j++) {
-            const w = ow * sw + j * dw - x.left;
-            if (w >= 0 && w < x.width) visit(x.at(n, h, w), out, i * kw + j);
+    for (let od = 0; od < y.depth; od++) {
+      for (let oh = 0; oh < y.height; oh++) {
+        for (let ow = 0; ow < y.width; ow++) {
+          const out = y.at(n, od, oh, ow);
+          for (let t = 0; t < along.kernel; t++) {
+            const d = od * along.stride + t * along.dilation - x.front;
+            if (d < 0 || d >= x.depth) continue;
+            for (let i = 0; i < down.kernel; i++) {
+              const h = oh * down.stride + i * down.dilation - x.top;
+              if (h < 0 || h >= x.height) continue;
+              const row = (t * down.kernel + i) * across.kernel;
+              for (let j = 0; j < across.kernel; j++) {
+                const w = ow * across.stride + j * across.dilation - x.left;
+                if (w >= 0 && w < x.width) visit(x.at(n, d, h, w), out, row + j);
+              }
+            }
           }
         }
       }
@@ -46,7 +50,7 @@ interface Wiring {
 }
 
 function fullWiring(filterShape: readonly number[], channels: number): Wiring {
-  const [, , i, o] = filterShape as [number, number, number, number];
+  const [i, o] = filterShape.slice(-2) as [number, number];
   const groups = i === 0 ? 1 : channels / i;
   const image = new Int32Array(i * o);
   const output = new Int32Array(i * o);
@@ -69,7 +73,7 @@ function depthwiseWiring(filterShape: readonly number[]): Wiring {
 const times = (a: number, b: number): number => a * b;
 
 /** Runs over all products of a convolution: for each, the three element offsets. */
-function walk(x: Frame, y: Frame, wiring: Wiring, window: Window, product: Visit): void {
+function walk(x: Frame, y: Frame, wiring: Wiring, window: AnyWindow, product: Visit): void {
   const { taps, image, output, filter } = wiring;
   walkTaps(x, y, window, (xAt, yAt, tap) => {
     for (let k = 0; k < taps; k++) {
@@ -83,7 +87,7 @@ function setUp(
   imageShape: readonly number[],
   outShape: readonly number[],
   filterShape: readonly number[],
-  window: Window,
+  window: AnyWindow,
   depthwise: boolean,
 ): { x: Frame; y: Frame; wiring: Wiring } {
   const x = frameOf(imageShape, window);
@@ -100,7 +104,7 @@ export function conv(
   x: Tensor,
   filter: Tensor,
   outShape: readonly number[],
-  window: Window,
+  window: AnyWindow,
   depthwise = false,
 ): Tensor {
   const { x: image, y, wiring } = setUp(x.shape, outShape, filter.shape, window, depthwise);
@@ -117,7 +121,7 @@ export function convInputGrad(
   shape: readonly number[],
   filter: Tensor,
   dy: Tensor,
-  window: Window,
+  window: AnyWindow,
   depthwise = false,
 ): Tensor {
   const { x: image, y, wiring } = setUp(shape, dy.shape, filter.shape, window, depthwise);
@@ -134,7 +138,7 @@ export function convFilterGrad(
   x: Tensor,
   shape: readonly number[],
   dy: Tensor,
-  window: Window,
+  window: AnyWindow,
   depthwise = false,
 ): Tensor {
   const { x: image, y, wiring } = setUp(x.shape, dy.shape, shape, window, depthwise);
