@@ -3,7 +3,7 @@
  * Start at `fileSource` and `stageFile`.
  */
 
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism, hostname } from "node:os";
@@ -120,12 +120,65 @@ export const readFile = (file: string): Promise<Uint8Array> =>
     return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   });
 
+let thisMachine: string | undefined;
+
+/** Names the processes that can be asked about: those of this machine, or container, since its start. */
+function machine(): string {
+  thisMachine ??= createHash("sha256").update(`${hostname()} ${startOfLinux()}`).digest("hex").slice(0, 8);
+  return thisMachine;
+}
+
+function startOfLinux(): string {
+  try {
+    return fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8") + fs.readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return ""; // another system
+  }
+}
+
+/** `<name>.tmp-<machine>-<process>-<random>`: it says who writes, so that what a killed process left can be told. */
+const TEMPORARY = /\.tmp-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}$/;
+
+/** No writer leaves its file alone for so long. */
+const ABANDONED_SECONDS = 24 * 60 * 60;
+
+/**
+ * A new name beside `file` for what is to become it. What killed processes left in the folder is removed: at once where they ran on this
+ * machine, after a day where that cannot be asked.
+ */
+export async function temporaryBeside(file: string): Promise<string> {
+  const folder = path.dirname(file);
+  const names = await fs.promises.readdir(folder).catch(() => []);
+  for (const name of names.filter((n) => TEMPORARY.test(n))) {
+    const left = path.join(folder, name);
+    // one that is gone meanwhile, or open on Windows, is nobody's error
+    if (await isLeft(left)) await fs.promises.rm(left, { recursive: true, force: true }).catch(() => {});
+  }
+  return `${file}.tmp-${machine()}-${process.pid}-${randomBytes(4).toString("hex")}`;
+}
+
+async function isLeft(file: string): Promise<boolean> {
+  const [, where, pid] = TEMPORARY.exec(file)!;
+  if (where === machine()) return !isRunning(Number(pid));
+  const changed = await modifiedSeconds(file).catch(() => null);
+  return changed !== null && now() - changed > ABANDONED_SECONDS;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // no signal: only asks
+    return true;
+  } catch (e) {
+    return (e as NodeJS.ErrnoException).code !== "ESRCH"; // another user's runs too
+  }
+}
+
 /**
  * Writes `chunks` to a new file beside `file` and on to the disk; `commit` then puts it in the place of `file` in one step.
  * On failure or abort the new file is removed.
  */
 export async function stageFile(file: string, chunks: Chunks, options: WriteOptions = {}): Promise<Staged> {
-  const temporary = `${file}.tmp-${randomBytes(6).toString("hex")}`;
+  const temporary = await temporaryBeside(file);
   const discard = (): Promise<void> => fs.promises.rm(temporary, { force: true });
   try {
     await writeChunks(temporary, chunks, options);

@@ -1,3 +1,4 @@
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -66,6 +67,38 @@ describe("writing", () => {
     expect([...fs.readFileSync(file)]).toEqual([1]);
     await node.writeFileAtomic(file, [Uint8Array.of(2, 3)]);
     expect([...fs.readFileSync(file)]).toEqual([2, 3]);
+  });
+
+  test("what killed writers left goes with the next write into its folder; what the living, other machines and other programs have stays", async () => {
+    const place = fs.mkdtempSync(join(folder, "left-"));
+    const own = await node.temporaryBeside(join(place, "a"));
+    const of = (name: string, pid: number | undefined, machine?: string): string => {
+      const [, where] = /tmp-(\w{8})-/.exec(own)!;
+      return join(place, `${name}.tmp-${machine ?? where}-${pid}-0123abcd`);
+    };
+    const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+    const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+    try {
+      const stay = [
+        own,
+        of("b", other.pid),
+        of("c", dead, "00000000"),
+        join(place, "d.tmp-0123456789ab"),
+        `${of("e", dead)}.txt`,
+      ];
+      const go = [of("a", dead), of("f", dead), of("g", dead, "11111111")];
+      for (const file of [...stay, ...go]) fs.writeFileSync(file, "");
+      const twoDaysAgo = Date.now() / 1000 - 2 * 24 * 60 * 60;
+      for (const file of [own, of("b", other.pid), of("g", dead, "11111111")])
+        fs.utimesSync(file, twoDaysAgo, twoDaysAgo);
+      const model = of("model", dead);
+      fs.mkdirSync(join(model, "variables"), { recursive: true });
+      await node.writeFileAtomic(join(place, "new"), [Uint8Array.of(1)]);
+      const left = fs.readdirSync(place).map((name) => join(place, name));
+      expect(left.sort()).toEqual([...stay, join(place, "new")].sort());
+    } finally {
+      other.kill();
+    }
   });
 
   test("a missing folder is named", async () => {

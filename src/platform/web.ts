@@ -30,6 +30,9 @@ export async function readFile(file: string): Promise<Uint8Array> {
   return source.read(0, await source.size());
 }
 
+export const temporaryBeside = async (file: string): Promise<string> => {
+  throw refused(file);
+};
 export const stageFile = async (
   file: string,
   _chunks: Chunks,

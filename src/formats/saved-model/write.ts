@@ -11,6 +11,7 @@ import {
   removeDir,
   rename,
   type Source,
+  temporaryBeside,
   writeFileAtomic,
 } from "#platform";
 import { formatShape, sameShape, VarscopeError } from "../../base/index.ts";
@@ -47,7 +48,7 @@ export async function writeSavedModelVariables(
       hint: "give a new one, or remove it",
     });
   const model = await openSavedModel(from);
-  const staged = `${to.replace(/\/+$/, "")}.tmp-${Math.random().toString(36).slice(2, 10)}`;
+  const staged = await temporaryBeside(to.replace(/\/+$/, ""));
   try {
     const variables = replaced(model, contents);
     await copyFolder(from, staged, (path) => path !== "variables" && path !== FINGERPRINT);
