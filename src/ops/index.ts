@@ -21,6 +21,7 @@ import * as complex from "./complex.ts";
 import * as control from "./control.ts";
 import * as conv from "./conv.ts";
 import * as conv3dOps from "./conv3d.ts";
+import * as crop from "./crop.ts";
 import * as diagonal from "./diagonal.ts";
 import * as division from "./division.ts";
 import * as einsum from "./einsum.ts";
@@ -99,6 +100,7 @@ export const CORE_OPS = registry(
   control,
   conv,
   conv3dOps,
+  crop,
   diagonal,
   division,
   einsum,
