@@ -108,9 +108,17 @@ function addInspect(program: Command, streams: Streams): void {
     )
     .option("--filter <regex>", "only variables whose name matches", pattern)
     .option("--slots", "a line for each optimizer slot and moving average, too")
+    .addOption(
+      new Option(
+        "--objects",
+        "the tree of objects of a TF2 checkpoint or SavedModel: children, slots, keys",
+      ).conflicts(["stats", "filter", "slots"]),
+    )
     .option("--json", "print one JSON document")
     .action(async (path: string, options) =>
-      (await import("./inspect.ts")).inspectCommand(path, options, streams),
+      options.objects === true
+        ? (await import("./inspect-objects.ts")).objectsCommand(path, options, streams)
+        : (await import("./inspect.ts")).inspectCommand(path, options, streams),
     );
 }
 

@@ -48,6 +48,7 @@ export {
 export { type FreezeFileOptions, type FrozenFile, freezeFile } from "./graph/freeze-file.ts";
 export { type GraphFile, openGraph } from "./graph/open-graph.ts";
 export { type Inspection, type InspectOptions, inspect, type VariableFacts } from "./inspect.ts";
+export { inspectObjects, type ObjectInspection } from "./inspect-objects.ts";
 export { type Model, type OpenOptions, openModel, type Where } from "./open-model.ts";
 export {
   CONVENTIONS,

@@ -7,10 +7,19 @@ export {
   OBJECT_GRAPH_KEY,
   type ObjectGraph,
   type ObjectNode,
+  pathOfKey,
   readObjectGraph,
+  VARIABLE_VALUE,
   writeObjectGraph,
 } from "./graph.ts";
 export { type Keras2Options, kerasLayoutOf, toKeras2Layout, toKeras3Layout } from "./keras.ts";
 export type { Relaid } from "./layout.ts";
+export {
+  checkpointObjects,
+  type ObjectEdge,
+  type ObjectValue,
+  savedObjects,
+  type TreeObject,
+} from "./tree.ts";
 export { objectVariables } from "./variables.ts";
 export { type ObjectContents, objectContents, writeObjectCollection } from "./write.ts";
