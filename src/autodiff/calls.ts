@@ -8,6 +8,7 @@
 
 import { type DType, isCompatible, mergeShapes, type Shape, tensor, VarscopeError } from "../base/index.ts";
 import {
+  type CustomGradient,
   cond,
   type FuncValue,
   type Graph,
@@ -21,6 +22,7 @@ import {
   withContext,
 } from "../graph/index.ts";
 import { type Body, functionBody } from "../run/control/function-body.ts";
+import { customGradient, gradientType, isOf, noteGradient } from "./custom.ts";
 import { isTrainable, opsBetween } from "./reach.ts";
 
 /** Functions that call each other deeper than this call themselves without end. */
@@ -67,13 +69,19 @@ interface Made {
 
 const func = (op: Operation, name: string): FuncValue => op.attrs[name] as unknown as FuncValue;
 
-class Unfolding {
+export class Unfolding {
   private readonly graph: Graph;
-  private depth = 0;
+  /** functions that are being copied, each called by the one before */
+  private readonly open: Copies[] = [];
   private left = MAX_OPS;
 
   constructor(graph: Graph) {
     this.graph = graph;
+  }
+
+  /** The results of a function, called in the context and name scope that are open. */
+  results(func: string, args: readonly Output[], at: string): readonly Output[] {
+    return this.copy({ func, attrs: {} }, args, null, at).results;
   }
 
   /** One call of the graph. */
@@ -82,7 +90,10 @@ class Unfolding {
     const count = graph.operations.length;
     const make = (): Made =>
       graph.nameScope(`${op.name}/`, (scope) =>
-        graph.controlDependencies(op.controlInputs, () => this.call(op, op.inputs, scope)),
+        graph.controlDependencies(op.controlInputs, () => {
+          const { results, effects } = this.call(op, op.inputs, scope);
+          return { results: results.map((x, i) => this.handedOn(op.output(i), x)), effects };
+        }),
       );
     try {
       const inPlace = (): Made => withContext(graph, op.context, make);
@@ -97,6 +108,14 @@ class Unfolding {
       graph.takeBack(count);
       throw e;
     }
+  }
+
+  /** Who takes a variable from a call takes the variable itself: TensorFlow differentiates no op that hands on handles. */
+  private handedOn(from: Output, to: Output): Output {
+    if (to.dtype !== "resource") return to;
+    for (const user of [...from.op.consumers])
+      for (const [i, x] of user.inputs.entries()) if (x === from) user.replaceInput(i, to);
+    return this.graph.constant(true, { name: "handle" });
   }
 
   /** @param scope - name scope of what is made, which is open */
@@ -205,19 +224,38 @@ class Unfolding {
       at,
     );
     if (types !== null) checkFit(body.results, types, `results of function ${name}`, at);
-    if (++this.depth > MAX_DEPTH) {
+    if (this.open.length >= MAX_DEPTH) {
       throw new VarscopeError("UNIMPLEMENTED", `functions call each other more than ${MAX_DEPTH} deep`, {
         at: at.slice(0, 200),
         hint: "a function that calls itself has no gradient here",
       });
     }
-    const copies = new Copies(body, args);
-    for (const op of neededOf(body)) this.place(op, copies);
-    this.depth--;
+    const copies = new Copies(name, body, args);
+    this.open.push(copies);
+    for (const op of neededOf(body, this.capturedIn(name))) this.place(op, copies);
+    for (const op of copies.custom) {
+      const gradient = customGradient(this.graph, op);
+      const values = gradient && this.valuesFor(gradient);
+      if (gradient && values) noteGradient(op, gradient, values);
+    }
+    this.open.pop();
     return {
       results: body.results.map((x) => copies.output(x)),
       effects: copies.operations(body.controls),
     };
+  }
+
+  /** What gradients of ops inside need of the function's values. */
+  private capturedIn(func: string): string[] {
+    const gradients = [...this.graph.customGradients.values()];
+    return gradients.flatMap((g) => (g?.captured ?? []).filter(isOf(func)).map((x) => x.output));
+  }
+
+  private valuesFor({ captured }: CustomGradient): Output[] | null {
+    const values = captured.map((x) =>
+      x instanceof Output ? x : this.open.findLast((c) => c.func === x.func)?.named(x.output),
+    );
+    return values.includes(undefined) ? null : (values as Output[]);
   }
 
   private place(op: Operation, copies: Copies): void {
@@ -256,6 +294,7 @@ class Unfolding {
     });
     keepShapes(copy.outputs, op.outputs);
     copies.set(op, copy.outputs, [copy]);
+    if (gradientType(op) !== undefined) copies.custom.push(copy);
   }
 }
 
@@ -264,10 +303,16 @@ const PLACES = new Set(["_class", "_output_shapes"]);
 
 /** What stands in the graph for the ops of a function. */
 class Copies {
+  readonly func: string;
+  /** ops that bring their gradient along */
+  readonly custom: Operation[] = [];
+  private readonly body: Body;
   private readonly outputs = new Map<Output, Output>();
   private readonly ops = new Map<Operation, readonly Operation[]>();
 
-  constructor(body: Body, args: readonly Output[]) {
+  constructor(func: string, body: Body, args: readonly Output[]) {
+    this.func = func;
+    this.body = body;
     for (const [i, x] of body.args.entries()) this.set(x.op, [args[i]!], []);
   }
 
@@ -282,14 +327,26 @@ class Copies {
     throw new VarscopeError("INVALID_ARGUMENT", `output ${x.index} does not exist`, { at: x.op.name });
   }
 
+  /** What stands for `mul:0` of the function. */
+  named(name: string): Output | undefined {
+    return this.outputs.get(outputNamed(this.body, name) as Output);
+  }
+
   operations(ops: readonly Operation[]): Operation[] {
     return [...new Set(ops.flatMap((op) => this.ops.get(op) ?? []))];
   }
 }
 
-/** The ops that results and effects need, arguments aside, each after what it needs. */
-function neededOf({ graph, args, results, controls }: Body): Operation[] {
-  const needed = new Set<Operation>([...results.map((x) => x.op), ...controls]);
+const outputNamed = ({ graph }: Body, name: string): Output | undefined => {
+  const [op = "", index = "0"] = name.split(":");
+  return graph.findOperation(op)?.outputs[Number(index)];
+};
+
+/** The ops that results, effects and other outputs need, arguments aside, each after what it needs. */
+function neededOf(body: Body, others: readonly string[]): Operation[] {
+  const { graph, args, results, controls } = body;
+  const outputs = [...results, ...others.flatMap((name) => outputNamed(body, name) ?? [])];
+  const needed = new Set<Operation>([...outputs.map((x) => x.op), ...controls]);
   for (const op of needed)
     for (const x of [...op.inputs.map((y) => y.op), ...op.controlInputs]) needed.add(x);
   for (const x of args) needed.delete(x.op);

@@ -30,7 +30,8 @@ import {
   WhileContext,
 } from "../graph/index.ts";
 import { Received } from "./aggregate.ts";
-import { unfoldCalls } from "./calls.ts";
+import { Unfolding, unfoldCalls } from "./calls.ts";
+import { type Caller, customRule, gradientType } from "./custom.ts";
 import { onesFor, zerosForInput } from "./fills.ts";
 import { isExit, LoopStates } from "./loop-state.ts";
 import { isTrainable, opsBetween, pathThrough, pendingCounts, stopOps } from "./reach.ts";
@@ -192,7 +193,7 @@ class Backprop {
       (dy, i) => dy ?? (isTrainable(op.outputs[i]!.dtype) ? this.loops.zerosForOutput(op, i) : null),
     );
     const dxs = this.graph.nameScope(`${op.name}_grad`, () => {
-      const takes = op.def!.gradTakesSlices === true;
+      const takes = op.def!.gradTakesSlices === true && gradientType(op) === undefined;
       const dense = filled.map((dy) => (!takes && isIndexedSlices(dy) ? densify(dy) : dy));
       const results = grad(this.graph, op, dense as Output[], op.attrs as never);
       if (results.length !== op.inputs.length) {
@@ -226,9 +227,16 @@ class Backprop {
   }
 
   private ruleOf(op: Operation): GradRule {
-    const grad = op.def?.grad;
-    if (grad !== undefined && !isAbsent(grad)) return grad;
-    const why = isAbsent(grad) ? grad.absent : "this op is not known here";
+    const own = gradientType(op);
+    const call: Caller = (func, args, at) => new Unfolding(this.graph).results(func, args, at);
+    const grad = own === undefined ? op.def?.grad : customRule(op, call);
+    if (grad !== undefined && grad !== null && !isAbsent(grad)) return grad;
+    const why =
+      own !== undefined
+        ? `gradient registry has no entry for: ${own}`
+        : isAbsent(grad)
+          ? grad.absent
+          : "this op is not known here";
     const path = pathThrough(op, this.ys, this.xs).join(" <- ");
     throw new VarscopeError(
       "NOT_FOUND",

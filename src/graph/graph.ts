@@ -6,6 +6,7 @@
 import { type DType, isVarscopeError, type Nested, type Tensor, VarscopeError } from "../base/index.ts";
 import type { Attrs } from "./attr.ts";
 import { constantAttrs } from "./constant.ts";
+import type { CustomGradient } from "./custom-gradient.ts";
 import type { Device } from "./device.ts";
 import { Namer } from "./names.ts";
 import { buildNode, type NodeOptions } from "./node-builder.ts";
@@ -29,6 +30,8 @@ export class Graph {
   readonly functions = new Map<string, Uint8Array>();
   /** encoded GradientDef messages of the function library */
   readonly functionGradients: Uint8Array[] = [];
+  /** of ops with the attribute `_gradient_op_type`, by its value; null: several models mean different ones */
+  readonly customGradients = new Map<string, CustomGradient | null>();
   versions: { producer: number; minConsumer: number; badConsumers: readonly number[] };
   /** graph-level random seed; null when not set */
   seed: number | null = null;

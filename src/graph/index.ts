@@ -22,6 +22,7 @@ export {
   switchOf,
 } from "./cond.ts";
 export { isFill, isTensor, toTensor } from "./constant.ts";
+export { type Captured, type CustomGradient, GRADIENT_TYPE } from "./custom-gradient.ts";
 export {
   type Device,
   type DeviceFunction,

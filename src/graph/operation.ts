@@ -97,8 +97,7 @@ export class Operation {
    * what takes calls of functions apart.
    */
   handOn(values: readonly Output[], controls: readonly Operation[]): void {
-    for (const [i, x] of values.entries())
-      if (this.def === undefined) Object.assign(this.output(i), { dtype: x.dtype });
+    for (const [i, x] of values.entries()) Object.assign(this.output(i), { dtype: x.dtype });
     for (const x of this.inputs.splice(0)) x.op.consumers.delete(this);
     this.removeControlInputs([...this.controlInputs]);
     const type = values.length === 0 ? "NoOp" : "IdentityN";

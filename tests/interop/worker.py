@@ -22,6 +22,7 @@ import array_files  # noqa: E402
 import checkpoints_v1  # noqa: E402
 import converted  # noqa: E402
 import exchange  # noqa: E402
+import fine_tuned  # noqa: E402
 import keras_file  # noqa: E402
 import loop_gradients  # noqa: E402
 import moving_averages  # noqa: E402
@@ -174,6 +175,7 @@ COMMANDS += array_files.COMMANDS
 COMMANDS += checkpoints_v1.COMMANDS
 COMMANDS += converted.COMMANDS
 COMMANDS += exchange.COMMANDS
+COMMANDS += fine_tuned.COMMANDS
 COMMANDS += loop_gradients.COMMANDS
 COMMANDS += moving_averages.COMMANDS
 COMMANDS += objects.COMMANDS

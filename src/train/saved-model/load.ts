@@ -24,6 +24,7 @@ import { Session, type SessionOptions, variableKey } from "../../run/index.ts";
 import { importMetaGraph } from "../meta-graph.ts";
 import { type Saver, saver } from "../saver.ts";
 import { callSignature, type SignatureFeeds, type SignatureResults } from "./call.ts";
+import { takeObjects } from "./objects.ts";
 
 export interface LoadSavedModelOptions extends SessionOptions {
   /** of the MetaGraph: that for serving, else the only one */
@@ -87,6 +88,7 @@ export async function loadSavedModel(
   const graph = given?.graph ?? new Graph(registry);
   const before = graph.operations.length;
   const imported = importMetaGraph(graph, def, { importScope });
+  takeObjects(graph, def, imported.scope);
   const session = given ?? new Session(graph, sessionOptions);
   warnOfShared(session, graph.operations.slice(before), folder, options.warn);
   const close = async (): Promise<void> => {

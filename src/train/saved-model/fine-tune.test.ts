@@ -1,0 +1,65 @@
+/** SavedModels of TensorFlow 2 train on: the losses of tools/goldens/fine_tune.py. */
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { tensor, toNumbers } from "../../base/index.ts";
+import { reduceMean, squaredDifference } from "../../ops/index.ts";
+import { globalVariablesInitializer, trainableVariables } from "../../variables/index.ts";
+import { adamOptimizer, gradientDescentOptimizer, momentumOptimizer } from "../index.ts";
+import { loadSavedModel } from "./index.ts";
+
+interface Values {
+  readonly shape: readonly number[];
+  readonly values: readonly number[];
+}
+
+interface Run {
+  readonly folder: string;
+  readonly input: string;
+  readonly output: string;
+  readonly optimizer: "sgd" | "momentum" | "adam";
+  readonly x: Values;
+  readonly target: Values;
+  readonly trainable: readonly (readonly number[])[];
+  readonly losses: readonly number[];
+}
+
+const GOLDENS = new URL("../../../tests/goldens/fine-tune/", import.meta.url);
+const { runs } = JSON.parse(readFileSync(new URL("manifest.json", GOLDENS), "utf8")) as {
+  readonly runs: Run[];
+};
+
+const OPTIMIZERS = {
+  sgd: () => gradientDescentOptimizer({ learningRate: 0.1 }),
+  momentum: () => momentumOptimizer({ learningRate: 0.05, momentum: 0.9 }),
+  adam: () => adamOptimizer({ learningRate: 0.02 }),
+};
+const read = ({ shape, values }: Values) => tensor([...values], "float32", [...shape]);
+
+describe.each(runs)("$folder", (run) => {
+  test("trains on with TensorFlow's losses", async () => {
+    await using model = await loadSavedModel(fileURLToPath(new URL(run.folder, GOLDENS)));
+    const { graph, session } = model;
+    const { inputs, outputs } = model.signatures.serving_default!;
+    const tensorOf = (info: (typeof inputs)[string]) =>
+      graph.output((info!.encoding as { value: string }).value);
+    const shapes = trainableVariables(graph).map((v) => v.shape);
+    expect(shapes.sort()).toEqual([...run.trainable].sort());
+    const y = tensorOf(outputs[run.output]!);
+    const loss = reduceMean(squaredDifference(y, read(run.target)));
+    const step = OPTIMIZERS[run.optimizer]().minimize(loss);
+    await session.run([], { targets: [globalVariablesInitializer(graph)] }); // the optimizer's; what was loaded stays
+    const feeds = { [tensorOf(inputs[run.input]!).name]: read(run.x) };
+    const losses: number[] = [];
+    for (let i = 0; i < run.losses.length; i++) {
+      losses.push(
+        toNumbers(
+          (await session.run([loss], { feeds, targets: i < run.losses.length - 1 ? [step] : [] }))[0]!,
+        )[0]!,
+      );
+    }
+    for (const [i, wanted] of run.losses.entries())
+      expect(Math.abs(losses[i]! - wanted), `loss ${i}`).toBeLessThanOrEqual(1e-5 * (1 + wanted));
+  });
+});
