@@ -66,6 +66,16 @@ describe("rename", () => {
     ]);
   });
 
+  test("carries the slots of variables with short names along, too", async () => {
+    const from = model(
+      stored("a", f(1)),
+      stored("a/Adam", f(1)),
+      stored("adam/a_velocity", f(1), { role: "slot", of: "a", layer: "" }),
+    );
+    const { variables } = await planEdit(from, { rename: [[/^a$/, "b"]] });
+    expect(variables.map((v) => v.name)).toEqual(["b", "b/Adam", "adam/b_velocity"]);
+  });
+
   test("takes groups, all places, one rule after another", async () => {
     const rename = [
       [/^net\/(\w+)\//, "$1."],

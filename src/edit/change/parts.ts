@@ -92,18 +92,19 @@ export function concat(bench: Bench, { name, axis: given, parts }: Step<"concat"
   useUp(bench, families.flat());
   const size = heads.reduce((n, d) => n + d.shape[axis]!, 0);
   const shape = first.shape.with(axis, size);
+  // by the name that it gets; what gets none stands for itself
   const spelled = families.map(
-    (family, i) => new Map(family.map((d) => [derivedName(d, heads[i]!.entry.name, name), d])),
+    (family, i) => new Map(family.map((d) => [derivedName(d, heads[i]!.entry.name, name) ?? d, d])),
   );
   for (const [own, member] of spelled[0]!) {
     const members = spelled.map((family) => family.get(own));
-    if (own === null || members.some((m) => m === undefined || m.dtype !== member.dtype)) continue;
+    if (members.some((m) => m === undefined || m.dtype !== member.dtype)) continue;
     const all = members as Draft[];
-    for (const [i, d] of all.entries()) spelled[i]!.delete(derivedName(d, heads[i]!.entry.name, name));
+    for (const others of spelled) others.delete(own);
     const made = derived(member, first.entry.name, name, {
       shape,
       values: (reading) => joined(all, axis, reading),
-      change: `joined of ${all.map((d) => d.entry.name).join(", ")} along axis ${axis}`,
+      change: `joined of ${all.map(told).join(", ")} along axis ${axis}`,
       from: null,
     });
     putOn(bench, made!);
@@ -113,6 +114,10 @@ export function concat(bench: Bench, { name, axis: given, parts }: Step<"concat"
     bench.drafts.push(d);
   }
 }
+
+/** A part with what happened to it before. */
+const told = ({ entry, changes }: Draft): string =>
+  changes.length === 0 ? entry.name : `${entry.name} (${changes.join(", ")})`;
 
 /** What a member of the family of `owner` is called in that of `name`; null where its name does not tell. */
 const derivedName = (d: Draft, owner: string, name: string): string | null =>
@@ -158,7 +163,7 @@ export function sum(bench: Bench, { name, parts }: Step<"sum">): void {
     shape: first.shape,
     values: (reading) => summed(heads, reading),
   });
-  putOn(bench, { ...made, changes: [`sum of ${heads.map((d) => d.entry.name).join(", ")}`] });
+  putOn(bench, { ...made, changes: [`sum of ${heads.map(told).join(", ")}`] });
 }
 
 /** A new variable of zeros. @throws VarscopeError INVALID_ARGUMENT - it is there */

@@ -58,8 +58,11 @@ function setName(d: Draft, name: string): void {
  */
 export function followed(name: string, owner: string, renamed: string): string {
   for (const spell of [(s: string) => s, (s: string) => s.replaceAll("/", "_")]) {
-    const at = name.lastIndexOf(spell(owner));
-    if (at >= 0) return `${name.slice(0, at)}${spell(renamed)}${name.slice(at + owner.length)}`;
+    const old = spell(owner);
+    for (let at = name.lastIndexOf(old); at >= 0; at = at === 0 ? -1 : name.lastIndexOf(old, at - 1)) {
+      const isWhole = (at === 0 || name[at - 1] === "/") && /^([/_]|$)/.test(name.slice(at + old.length));
+      if (isWhole) return `${name.slice(0, at)}${spell(renamed)}${name.slice(at + old.length)}`;
+    }
   }
   return name;
 }

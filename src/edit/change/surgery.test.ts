@@ -112,6 +112,26 @@ describe("split and concat", () => {
     expect(reasons(plan)).toEqual({ "a/Adam": "not all parts of c have one" });
   });
 
+  test("slots whose names do not hold their variable's are left out, each of them named", async () => {
+    const slot = (name: string, of: string): StoredVariable => ({
+      ...stored(name, [1]),
+      role: "slot",
+      of,
+      layer: "",
+    });
+    const from = model(stored("a", [1]), stored("b", [3]), slot("m0", "a"), slot("v0", "a"), slot("m1", "b"));
+    const { plan, values } = await operated(from, { do: "concat", name: "c", axis: 0, parts: ["a", "b"] });
+    expect(values).toEqual({ c: [1, 3] });
+    expect(Object.keys(reasons(plan))).toEqual(["m0", "v0", "m1"]);
+    const halves = [{ name: "p" }, { name: "q" }];
+    const two = model(stored("w", [1, 2]), {
+      ...slot("m", "w"),
+      ...{ shape: [2], read: async () => tensor([1, 2], "float32") },
+    });
+    const parts = await operated(two, { do: "split", name: "w", axis: 0, parts: halves });
+    expect(reasons(parts.plan)).toEqual({ m: "its name does not hold that of w, which has another now" });
+  });
+
   test("refuses parts that do not fit, a name that is there, and a variable that is gone", async () => {
     const from = model(stored("a", [[1, 2]]), stored("b", [[1]]), stored("c", [1]));
     await refused(from, { do: "concat", name: "d", axis: 0, parts: ["a", "b"] }).toThrow(
