@@ -235,10 +235,32 @@ export { fill } from "./fill.ts";
 export { gather, gatherNd } from "./gather.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { xdivy, xlog1py, xlogy } from "./guarded.ts";
+export {
+  type CropOptions,
+  cropAndResize,
+  type ImageSize,
+  type ResizeMethod,
+  type ResizeOptions,
+  type ResizeV1Options,
+  resizeArea,
+  resizeBicubic,
+  resizeBilinear,
+  resizeImages,
+  resizeNearestNeighbor,
+} from "./image-api.ts";
 export { split, stack, unstack } from "./join.ts";
 export { qr } from "./linalg.ts";
 export { type LrnOptions, localResponseNormalization } from "./lrn.ts";
 export { type MatmulOptions, matmul } from "./matmul.ts";
+export {
+  type CombinedNmsOptions,
+  combinedNonMaxSuppression,
+  type Detections,
+  type NmsOptions,
+  nonMaxSuppression,
+  nonMaxSuppressionWithScores,
+  type SoftNmsOptions,
+} from "./nms-api.ts";
 export { batchNormalization, fusedBatchNorm } from "./norm-api.ts";
 export { pad } from "./pad.ts";
 export {
