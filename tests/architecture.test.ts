@@ -31,9 +31,15 @@ const FLOORS: Record<string, number> = {
 const NODE_ALLOWED = [/^platform\/node\.ts$/, /^run\/ort-node\.ts$/, /^serve\//, /^flow\//, /^cli\//];
 const MAX_LINES = 400;
 
-const files = readdirSync(ROOT, { recursive: true, encoding: "utf8" })
-  .map((f) => f.split(sep).join("/"))
-  .filter((f) => /\.tsx?$/.test(f) && statSync(join(ROOT, f)).isFile());
+/** Paths of all files below a folder. */
+const listed = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((f) => join(folder, f))
+    .filter((f) => statSync(f).isFile());
+
+const files = listed(ROOT)
+  .map((f) => relative(ROOT, f).split(sep).join("/"))
+  .filter((f) => /\.tsx?$/.test(f));
 const sources = files.filter((f) => !/\.(test|gen)\.ts$/.test(f));
 
 interface Import {
@@ -121,4 +127,10 @@ test("no source file is longer than the ceiling, and each says what it is", () =
     expect(text.split("\n").length, file).toBeLessThanOrEqual(MAX_LINES + 1);
     expect(text, `${file} begins with a @file comment`).toMatch(/^(#!.*\n)?\/\*\*[\s\S]*?@file/);
   }
+});
+
+test("no test file is longer than the ceiling", () => {
+  const tests = [...listed(ROOT), ...listed(import.meta.dirname)].filter((f) => f.endsWith(".test.ts"));
+  for (const file of tests)
+    expect(readFileSync(file, "utf8").split("\n").length, file).toBeLessThanOrEqual(MAX_LINES + 1);
 });

@@ -1,65 +1,31 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
-import {
-  checkpointExists,
-  latestCheckpoint,
-  listVariables,
-  loadVariable,
-  openCheckpoint,
-} from "../formats/checkpoint/index.ts";
+import { model, trained, values } from "../../tests/fixtures/saver.ts";
+import { toNumbers } from "../base/index.ts";
+import { checkpointExists, latestCheckpoint, listVariables } from "../formats/checkpoint/index.ts";
 import { readMetaGraph } from "../formats/meta-graph/index.ts";
-import { Graph, type Operation, type Output } from "../graph/index.ts";
+import type { Operation, Output } from "../graph/index.ts";
 import { CORE_OPS } from "../ops/index.ts";
-import { MetaGraphDefSchema, SaverDefSchema } from "../proto/meta-graph.gen.ts";
+import { MetaGraphDefSchema } from "../proto/meta-graph.gen.ts";
 import { Session } from "../run/index.ts";
 import {
-  constantInitializer,
-  fixedSizePartitioner,
-  type GetVariableOptions,
   GraphKeys,
   getOrCreateGlobalStep,
   getVariable,
   globalVariables,
   globalVariablesInitializer,
-  type PartitionedVariable,
-  type Variable,
   variableFromProto,
-  zerosInitializer,
 } from "../variables/index.ts";
-import { Checkpoint, momentumOptimizer, type SaveableObject, saver } from "./index.ts";
+import { Checkpoint, type SaveableObject, saver } from "./index.ts";
 
 let dir: string;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "saver-"));
 });
 afterEach(() => rmSync(dir, { recursive: true }));
-
-/** A graph with a reference `w` and a resource `r`. */
-function model(shape: number[] = [2]): { g: Graph; w: Variable; r: Variable } {
-  const g = new Graph(CORE_OPS);
-  const fill = (g2: Graph, dims: readonly number[]) => g2.constant(3, { shape: dims });
-  const w = getVariable(g, "w", { shape, initializer: fill });
-  const r = getVariable(g, "r", { shape: [], initializer: fill, useResource: true });
-  return { g, w, r };
-}
-
-async function trained(): Promise<{ g: Graph; session: Session; save: ReturnType<typeof saver> }> {
-  const { g, w, r } = model();
-  const more = [w.assignAdd([1, 2]), r.assignAdd(5)] as const;
-  const save = saver(g);
-  const init = globalVariablesInitializer(g);
-  const session = new Session(g);
-  await session.run([], { targets: [init] });
-  await session.run([...more]);
-  return { g, session, save };
-}
-
-const values = async (session: Session): Promise<number[][]> =>
-  (await session.run(globalVariables(session.graph).map((v) => v.snapshot))).map((t) => toNumbers(t));
 
 describe("a checkpoint", () => {
   test("gives a new session its values back", async () => {
@@ -171,258 +137,6 @@ describe("old checkpoints", () => {
 });
 
 /** TensorFlow's own sentences for the same mistakes: tools/goldens/savers.py. */
-const { errors: SAID } = JSON.parse(readFileSync("tests/goldens/savers/savers.json", "utf8")) as {
-  readonly errors: Readonly<Record<string, readonly [string, string]>>;
-};
-const said = (name: string): string => SAID[name]![1].replaceAll("FOLDER", dir);
-
-describe("what cannot be", () => {
-  async function refused(name: string, body: () => unknown): Promise<VarscopeError> {
-    try {
-      await body();
-    } catch (e) {
-      expect(e).toBeInstanceOf(VarscopeError);
-      return e as VarscopeError;
-    }
-    throw new Error(`${name}: nothing was thrown`);
-  }
-  const cut = (g: Graph, name: string, shape = [4]): PartitionedVariable =>
-    getVariable<PartitionedVariable>(g, name, {
-      shape,
-      initializer: zerosInitializer(),
-      partitioner: fixedSizePartitioner(2),
-    });
-
-  const BUILDING: Readonly<Record<string, () => unknown>> = {
-    nothing: () => saver(new Graph(CORE_OPS)),
-    twice: () => {
-      const { g, w } = model();
-      saver(g, { varList: [w, w] });
-    },
-    "two names": () => {
-      const { g, w } = model();
-      saver(g, { varList: { a: w, b: w } });
-    },
-    "mixed slices": () => {
-      const { g } = model();
-      saver(g, { varList: { p: [...cut(g, "p"), ...cut(g, "q")] } });
-    },
-    "deferred list": () => {
-      const { g, w } = model();
-      saver(g, { varList: [w], deferBuild: true });
-    },
-  };
-  test.each(Object.keys(BUILDING))("TensorFlow's sentence: %s", async (name) => {
-    expect((await refused(name, BUILDING[name]!)).what).toBe(said(name));
-  });
-
-  const RUNNING: Readonly<Record<string, (session: Session, g: Graph) => unknown>> = {
-    "not built": (s, g) => saver(g, { deferBuild: true }).save(s, join(dir, "x")),
-    collision: (s, g) => saver(g).save(s, join(dir, "checkpoint")),
-    "path in name": (s, g) => saver(g).save(s, join(dir, "x"), { latestFilename: "a/b" }),
-    "no folder": (s, g) => saver(g).save(s, join(dir, "a", "b", "x")),
-    invalid: (s, g) => saver(g).restore(s, join(dir, "nope")),
-    none: (s, g) => saver(g).restore(s, null as never),
-    "missing key": (s, g) => {
-      getVariable(g, "q", { shape: [1] });
-      return saver(g).restore(s, join(dir, "e"));
-    },
-  };
-  test.each(Object.keys(RUNNING))("TensorFlow's sentence: %s", async (name) => {
-    const { session, save } = await trained();
-    await save.save(session, join(dir, "e"));
-    const { g } = model();
-    await using fresh = new Session(g);
-    await fresh.run([], { targets: [globalVariablesInitializer(g)] });
-    const e = await refused(name, () => RUNNING[name]!(fresh, g));
-    expect(e.what).toBe(said(name));
-  });
-
-  test("TensorFlow's sentences: shape, dtype, slices of another shape", async () => {
-    const { session, save } = await trained();
-    await save.save(session, join(dir, "e"));
-    const WRONG: Readonly<Record<string, (g: Graph) => unknown>> = {
-      shape: (g) => getVariable(g, "w", { shape: [3] }),
-      dtype: (g) => getVariable(g, "w", { shape: [2], dtype: "int32" }),
-      "slice shape": (g) => cut(g, "w", [3]),
-    };
-    for (const [name, build] of Object.entries(WRONG)) {
-      const g = new Graph(CORE_OPS);
-      build(g);
-      await using fresh = new Session(g);
-      const e = await refused(name, () => saver(g).restore(fresh, join(dir, "e")));
-      // the tensor is our errors' place; a plan may add what it found while building
-      expect(e.what.replace(/: Dimension.*$|: Shapes.*$/s, ""), name).toBe(
-        said(name).replace("tensor_name = w; shape in", "shape in"),
-      );
-      expect(e.hint, name).toMatch(/differs: w: .* here, float32 \[2\] in the checkpoint/);
-    }
-  });
-
-  test("a key that is missing, and nothing is changed", async () => {
-    const { session, save } = await trained();
-    await save.save(session, join(dir, "m"));
-    const { g } = model();
-    getVariable(g, "q", { shape: [1] });
-    await using fresh = new Session(g);
-    await fresh.run([], { targets: [globalVariablesInitializer(g)] });
-    const before = await values(fresh);
-    await expect(saver(g).restore(fresh, join(dir, "m"))).rejects.toMatchObject({
-      code: "NOT_FOUND",
-      what: said("missing key"),
-    });
-    expect(await values(fresh)).toEqual(before);
-  });
-
-  test("variables without values", async () => {
-    const { g } = model();
-    await using fresh = new Session(g);
-    await expect(saver(g).save(fresh, join(dir, "m"))).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
-    expect(readdirSync(dir)).toEqual([]);
-  });
-
-  test("no variable in a list, a map or among slices; slices mixed with others; a SaverDef without names", () => {
-    expect(saver(new Graph(CORE_OPS), { allowEmpty: true }).saverDef).toBeNull();
-    const { g, w } = model();
-    expect(() => saver(g, { varList: [3 as never] })).toThrow("Variable to save is not a Variable: 3");
-    expect(() => saver(g, { varList: { a: 3 as never } })).toThrow(
-      "names_to_saveables must be a dict mapping string names to Tensors/Variables. Not a variable: 3",
-    );
-    expect(() => saver(g, { varList: { a: [3 as never] } })).toThrow("Slices must all be Variables: 3");
-    expect(() => saver(g, { varList: { a: [w] } })).toThrow("Slices must all be slices: w:0");
-    const [part] = cut(g, "p");
-    const whole = { ...w, name: "p/part_1:0", op: Object.create(w.op, { name: { value: "p" } }) };
-    expect(() => saver(g, { varList: [part!, whole] })).toThrow(
-      "At least two variables have the same name: p",
-    );
-    expect(() => saver(g, { varList: [{ ...whole, name: "a:0" }, part!] })).toThrow(
-      "Mixing slices and non-slices with the same name: p",
-    );
-    const none = create(SaverDefSchema, {});
-    expect(() => saver(g, { saverDef: none })).toThrow("saver_def must specify the save_tensor_name");
-  });
-});
-
-describe("sharded", () => {
-  async function onDevices() {
-    const g = new Graph(CORE_OPS);
-    const fill = (n: number) => ({ initializer: constantInitializer(n), shape: [n] });
-    g.withDevice("/cpu:0", () => getVariable(g, "a", fill(1)));
-    g.withDevice("/job:ps/task:1", () => getVariable(g, "b", { ...fill(2), useResource: true }));
-    getVariable(g, "c", fill(3));
-    const session = new Session(g);
-    await session.run([], { targets: [globalVariablesInitializer(g)] });
-    return { g, session };
-  }
-
-  test("V2 has one shard for each device and one index, and nothing temporary stays", async () => {
-    const { g, session } = await onDevices();
-    const save = saver(g, { sharded: true });
-    expect(await save.save(session, join(dir, "m"), { writeMetaGraph: false })).toBe(join(dir, "m"));
-    expect(readdirSync(dir)).toEqual([
-      "checkpoint",
-      "m.data-00000-of-00003",
-      "m.data-00001-of-00003",
-      "m.data-00002-of-00003",
-      "m.index",
-    ]);
-    const other = await onDevices();
-    await other.session.run([], { targets: [globalVariablesInitializer(other.g)] });
-    await saver(other.g).restore(other.session, join(dir, "m"));
-    expect(await values(other.session)).toEqual([[1], [2, 2], [3, 3, 3]]);
-    await Promise.all([session.close(), other.session.close()]);
-  });
-
-  test("V1 is a file for each device, and its path the pattern of these files", async () => {
-    const { g, session } = await onDevices();
-    const save = saver(g, { sharded: true, writeVersion: 1 });
-    const path = await save.save(session, join(dir, "v1"), { writeMetaGraph: false });
-    expect(path).toBe(join(dir, "v1-?????-of-00003"));
-    expect(readdirSync(dir).filter((file) => file.startsWith("v1"))).toEqual(
-      [0, 1, 2].map((i) => `v1-0000${i}-of-00003`),
-    );
-    expect(await latestCheckpoint(dir)).toBe(path);
-    const other = await onDevices();
-    await using fresh = new Session(other.g);
-    const report = await saver(other.g, { sharded: true }).restore(fresh, path!);
-    expect(report.matched.map(({ key }) => key)).toEqual(["c", "a", "b"]);
-    expect(await values(fresh)).toEqual([[1], [2, 2], [3, 3, 3]]);
-    await Promise.all([session.close(), other.session.close()]);
-  });
-});
-
-describe("partitioned variables", () => {
-  const ten = Array.from({ length: 20 }, (_, i) => i);
-  const emb = (g: Graph, parts: number, more: GetVariableOptions = {}) =>
-    getVariable<Variable | PartitionedVariable>(g, "emb", {
-      shape: [10, 2],
-      initializer: (graph, shape) => graph.constant(0, { shape }),
-      ...(parts === 0 ? {} : { partitioner: fixedSizePartitioner(parts) }),
-      ...more,
-    });
-
-  test.each([1, 2] as const)(
-    "are saved in slices and restored into other partitions, or none: V%s",
-    async (writeVersion) => {
-      const g = new Graph(CORE_OPS);
-      const whole = emb(g, 3) as PartitionedVariable;
-      const session = new Session(g);
-      const rows = (x: Tensor) => toNumbers(x);
-      await session.run(
-        whole.assign({ dtype: "float32", shape: [10, 2], data: Float32Array.from(ten) }) as Output[],
-      );
-      const path = await saver(g, { writeVersion }).save(session, join(dir, "m"));
-      expect(whole.parts.map((part) => part.shape![0])).toEqual([4, 3, 3]);
-      for (const parts of [0, 5]) {
-        const other = new Graph(CORE_OPS);
-        const v = emb(other, parts);
-        await using fresh = new Session(other);
-        const report = await saver(other).restore(fresh, path!);
-        expect(report.matched).toEqual([{ name: "emb", key: "emb" }]);
-        expect(rows(await fresh.run("snapshot" in v ? v.snapshot : v.value()))).toEqual(ten);
-        // and what matches alone, too
-        await using partial = new Session(other);
-        await saver(other, { name: "again" }).restore(partial, path!, { partial: true });
-        expect(rows(await partial.run("snapshot" in v ? v.snapshot : v.value()))).toEqual(ten);
-      }
-      await session.close();
-    },
-  );
-});
-
-describe("the names of partitioned variables", () => {
-  test("are keys, those of the parts are not; slots of optimizers are partitioned too", async () => {
-    const g = new Graph(CORE_OPS);
-    const emb = getVariable<PartitionedVariable>(g, "emb", {
-      shape: [10, 4],
-      initializer: (graph, shape) => graph.constant(2, { shape }),
-      partitioner: fixedSizePartitioner(3),
-    });
-    const square = g.add("Mul", [emb.value(), emb.value()]);
-    const loss = g.add("Sum", [square, g.constant([0, 1], { dtype: "int32" })]);
-    const train = momentumOptimizer({ learningRate: 0.5, momentum: 0.5 }).minimize(loss);
-    const save = saver(g);
-    await using session = new Session(g);
-    await session.run([], { targets: [globalVariablesInitializer(g)] });
-    await session.run([], { targets: [train] });
-    const path = (await save.save(session, join(dir, "m")))!;
-    expect(await listVariables(path)).toEqual([
-      ["emb", [10, 4]],
-      ["emb/Momentum", [10, 4]],
-    ]);
-    await expect(loadVariable(path, "emb/part_0")).rejects.toMatchObject({
-      code: "NOT_FOUND",
-      what: "Key emb/part_0 not found in checkpoint",
-    });
-    const slices = save.saverDef!.saveTensorName.replace(/control_dependency:0$/, "SaveV2/shape_and_slices");
-    const specs = (g.operation(slices).attrs.value as Tensor).data as readonly Uint8Array[];
-    expect(new TextDecoder().decode(specs[0])).toBe("10 4 0,4:0,4");
-    const checkpoint = await openCheckpoint(path);
-    expect((await checkpoint.readSlice("emb", "10 4 2,5:1,2")).shape).toEqual([5, 2]);
-    await checkpoint.close();
-  });
-});
-
 describe("what is damaged", () => {
   test("a shard that is missing fails the restore, though the checkpoint seems to be there", async () => {
     const { session, save } = await trained();

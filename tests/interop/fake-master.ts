@@ -2,9 +2,11 @@
 
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
-import { onTestFinished } from "vitest";
-import type { Tensor } from "../../src/base/index.ts";
+import { expect, onTestFinished } from "vitest";
+import { isVarscopeError, type Tensor } from "../../src/base/index.ts";
 import { writeTensorProto } from "../../src/formats/graph-def/index.ts";
+import { Graph, type Output } from "../../src/graph/index.ts";
+import { CORE_OPS } from "../../src/ops/index.ts";
 import * as proto from "../../src/proto/index.ts";
 
 /** A message, an error, or none ever. */
@@ -65,3 +67,20 @@ export const answering = (tensors: Readonly<Record<string, Tensor>>): Uint8Array
   encode(proto.RunStepResponseSchema, {
     tensor: Object.entries(tensors).map(([name, t]) => ({ name, tensor: writeTensorProto(t) })),
   });
+
+/** x of any length, and y = 2 x. */
+export function doubling(): { g: Graph; x: Output; y: Output } {
+  const g = new Graph(CORE_OPS);
+  const x = g.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [null] } } });
+  return { g, x, y: g.add("Mul", [x, 2], { name: "y" }) };
+}
+
+/** For vi.waitFor: how long what a server hears may take. */
+export const PATIENT = { timeout: 20_000, interval: 100 };
+
+/** The error that a run ends with. */
+export const caught = (run: Promise<unknown>) =>
+  run.then(
+    () => expect.unreachable("no error"),
+    (e: unknown) => (isVarscopeError(e) ? e : expect.unreachable(String(e))),
+  );

@@ -1,13 +1,19 @@
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
 import { model } from "../../../tests/conformance/programs/monitored.ts";
+import {
+  eventsOf,
+  golden,
+  newFolder,
+  newGraph,
+  said,
+  type Training,
+  wantedEvents,
+} from "../../../tests/fixtures/monitored.ts";
 import { toNumbers, VarscopeError } from "../../base/index.ts";
-import { readEvents } from "../../formats/events/index.ts";
 import { parseGraphDef } from "../../formats/graph-def/index.ts";
 import { readMetaGraph } from "../../formats/meta-graph/index.ts";
-import { Graph } from "../../graph/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
 import type { Session } from "../../run/index.ts";
 import {
@@ -15,81 +21,16 @@ import {
   getGlobalStep,
   getOrCreateGlobalStep,
   getVariable,
-  getVariableScope,
   variableFromProto,
 } from "../../variables/index.ts";
-import { saver } from "../saver.ts";
 import type { SessionRunHook } from "./hook.ts";
-import { profilerHook } from "./profiler-hook.ts";
-import { feedFnHook, finalOpsHook } from "./run-hooks.ts";
-import { checkpointSaverHook } from "./saver-hook.ts";
-import { globalStepWaiterHook, sixDigits, stepCounterHook, stopAtStepHook } from "./step-hooks.ts";
-import { summarySaverHook } from "./summary-hook.ts";
-import { isNanLossError, loggingTensorHook, nanTensorHook } from "./tensor-hooks.ts";
+import { stopAtStepHook } from "./step-hooks.ts";
+import { loggingTensorHook, nanTensorHook } from "./tensor-hooks.ts";
 import {
   type MonitoredTrainingOptions,
-  monitoredSession,
   monitoredTrainingSession,
   withMonitoredTrainingSession,
 } from "./training-session.ts";
-
-interface Training {
-  readonly lines: readonly string[];
-  readonly saved: readonly number[];
-  readonly losses: readonly number[];
-  readonly files: readonly string[];
-  readonly error: string | null;
-  readonly events: readonly (readonly [string, number, unknown])[];
-}
-
-const golden = JSON.parse(
-  await readFile(new URL("../../../tests/goldens/monitored/training.json", import.meta.url), "utf8"),
-) as {
-  readonly trainings: Readonly<Record<string, Training>>;
-  readonly errors: Readonly<Record<string, string>>;
-};
-
-let root = "";
-let folders = 0;
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "varscope-monitored-"));
-});
-afterAll(() => rm(root, { recursive: true }));
-const newFolder = (): string => join(root, String(folders++));
-
-const newGraph = (): Graph => {
-  const graph = new Graph(CORE_OPS);
-  getVariableScope(graph).useResource = true;
-  return graph;
-};
-
-/** Kinds, steps and values of a folder's events. Of graphs the last: TensorFlow's writer writes it once more when it is made. */
-async function eventsOf(folder: string): Promise<[string, number, unknown][]> {
-  const out: [string, number, unknown][] = [];
-  const files = (await readdir(folder)).filter((f) => f.startsWith("events"));
-  const times = await Promise.all(files.map(async (f) => (await stat(join(folder, f))).mtimeMs));
-  const ordered = files.map((f, i) => [times[i]!, f] as const).sort((a, b) => a[0] - b[0]);
-  for (const [, file] of ordered) {
-    for (const { step, what } of readEvents(await readFile(join(folder, file)))) {
-      if (what.case === "summary") {
-        const values = what.value.value.map(({ tag, value }) => [
-          tag,
-          value.case === "simpleValue" ? value.value : value.case === "histo" ? value.value.sum : null,
-        ]);
-        out.push(["summary", Number(step), Object.fromEntries(values)]);
-      } else if (what.case === "sessionLog") {
-        out.push(["session_log", Number(step), [what.value.status, basename(what.value.checkpointPath)]]);
-      } else out.push([what.case === "graphDef" ? "graph_def" : "meta_graph_def", Number(step), null]);
-    }
-  }
-  return out;
-}
-
-/** TensorFlow's events without the version and the graph that its writer writes twice. */
-const wantedEvents = (events: Training["events"]): unknown[] => {
-  const plain = events.filter(([kind]) => kind !== "file_version");
-  return plain.slice(plain.filter(([kind]) => kind === "graph_def").length === 2 ? 2 : 0);
-};
 
 type Model = ReturnType<typeof model>;
 
@@ -204,88 +145,6 @@ test("NanTensorHook fails the run, and no checkpoint is saved at the end; or it 
     }),
     "nan_stop",
   );
-});
-
-const said = async (work: () => unknown): Promise<string> => {
-  try {
-    await work();
-  } catch (e) {
-    return (e as VarscopeError).what;
-  }
-  throw new Error("no error");
-};
-
-const noStep = (options: MonitoredTrainingOptions) => () => {
-  const graph = newGraph();
-  getVariable(graph, "w", { initializer: 1 });
-  return monitoredTrainingSession(graph, { checkpointDir: newFolder(), ...options });
-};
-
-async function fedTwice(byUser: boolean): Promise<void> {
-  const graph = newGraph();
-  const x = graph.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [] } } });
-  const hook = (): SessionRunHook => feedFnHook(() => ({ x: 1 }));
-  await using session = await monitoredSession(graph, { hooks: byUser ? [hook()] : [hook(), hook()] });
-  await session.run(x, byUser ? { feeds: { "x:0": 2 } } : {});
-}
-
-async function runAfterStop(): Promise<void> {
-  const graph = newGraph();
-  createGlobalStep(graph);
-  const one = graph.constant(1);
-  await using session = await monitoredSession(graph, { hooks: [stopAtStepHook({ lastStep: 0 })] });
-  await session.run(one);
-  await session.run(one);
-}
-
-async function closedTwice(): Promise<void> {
-  const graph = newGraph();
-  graph.constant(1);
-  const session = await monitoredSession(graph);
-  await session.close();
-  await session.close();
-}
-
-async function finalized(): Promise<void> {
-  const graph = newGraph();
-  graph.constant(1);
-  await using _ = await monitoredSession(graph);
-  graph.constant(2);
-}
-
-const inGraph = (work: (graph: Graph) => unknown) => (): unknown => work(new Graph(CORE_OPS));
-
-const ERRORS: Readonly<Record<string, () => unknown>> = {
-  "no step": noStep({}),
-  "no step, saver only": noStep({ logStepCountSteps: null, saveSummariesSteps: null }),
-  "no step, summaries only": noStep({ logStepCountSteps: null }),
-  "no step, stop": inGraph((g) => stopAtStepHook({ lastStep: 1 }).begin!(g)),
-  "step twice": inGraph((g) => [createGlobalStep(g), createGlobalStep(g)]),
-  "float step": inGraph((g) => {
-    getVariable(g, "global_step", { initializer: 1 });
-    getGlobalStep(g);
-  }),
-  "vector step": inGraph((g) => {
-    getVariable(g, "global_step", { initializer: { dtype: "int32", shape: [1], data: new Int32Array(1) } });
-    getGlobalStep(g);
-  }),
-  "saver without": () => checkpointSaverHook("d", {}),
-  "saver with both": () => checkpointSaverHook("d", { saveSecs: 1, saveSteps: 1 }),
-  "stop without": () => stopAtStepHook({}),
-  "stop with both": () => stopAtStepHook({ numSteps: 1, lastStep: 1 }),
-  "logging without": () => loggingTensorHook(["x"], {}),
-  "logging zero": () => loggingTensorHook(["x"], { everyNIter: 0 }),
-  "counter without": () => stepCounterHook({ everyNSteps: null }),
-  "fed by two hooks": () => fedTwice(false),
-  "fed by hook and user": () => fedTwice(true),
-  "run after stop": runAfterStop,
-  "closed twice": closedTwice,
-  finalized,
-};
-
-test.each(Object.entries(ERRORS))("the error is TensorFlow's: %s", async (name, work) => {
-  const wanted = golden.errors[name]!.replace(/^\w+: /, "").replace(/\[<tf.Tensor '(.*?)'.*\]$/, "$1");
-  expect(await said(work)).toBe(wanted);
 });
 
 test("getOrCreateGlobalStep gives one int64 scalar of the collection global_step", () => {
@@ -435,107 +294,4 @@ test("a worker waits until the chief has initialized the variables, or the time 
   ready.constant(1);
   await using session = await monitoredTrainingSession(ready, { isChief: false, maxWaitSecs: 0 });
   expect(session.shouldStop()).toBe(false);
-});
-
-test("listeners hear of every checkpoint, and one can stop the training", async () => {
-  const folder = newFolder();
-  const graph = newGraph();
-  const { train } = model(graph);
-  const heard: string[] = [];
-  const hook = checkpointSaverHook(folder, {
-    saveSteps: 2,
-    saver: saver(graph),
-    checkpointBasename: "m",
-    saveGraphDef: false,
-    log: () => {},
-    listeners: [
-      {
-        begin: () => void heard.push("begin"),
-        beforeSave: (_, step) => void heard.push(`before ${step}`),
-        afterSave(_, step) {
-          heard.push(`after ${step}`);
-          return step === 2;
-        },
-        end: (_, step) => void heard.push(`end ${step}`),
-      },
-    ],
-  });
-  await using session = await monitoredSession(graph, { hooks: [hook] });
-  while (!session.shouldStop()) await session.run([], { targets: [train] });
-  await session.close();
-  expect(heard).toEqual(["begin", "before 0", "after 0", "before 2", "after 2", "end 2"]);
-  expect((await readdir(folder)).filter((f) => !f.startsWith("events")).sort()).toEqual([
-    "checkpoint",
-    "m-0.data-00000-of-00001",
-    "m-0.index",
-    "m-2.data-00000-of-00001",
-    "m-2.index",
-  ]);
-});
-
-test("GlobalStepWaiterHook, FeedFnHook, FinalOpsHook and SummarySaverHook do what TensorFlow's do", async () => {
-  const folder = newFolder();
-  const graph = newGraph();
-  const step = createGlobalStep(graph);
-  const x = graph.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [] } } });
-  const y = graph.add("Square", [x]);
-  const final = finalOpsHook({ step, two: graph.constant(2) });
-  const summary = graph.add("ScalarSummary", ["y", y]);
-  let fed = 1;
-  const lines: string[] = [];
-  const hooks = [
-    globalStepWaiterHook(5, { log: (line) => lines.push(line), pollMs: 1 }),
-    feedFnHook(() => ({ x: ++fed })),
-    final,
-    summarySaverHook({ saveSteps: 1, outputDir: folder, summaryOp: summary }),
-  ];
-  const bump = step.assignAdd(1n, { readValue: false });
-  await using session = await monitoredSession(graph, { hooks });
-  for (let i = 0; i < 5; i++) await session.rawSession.run([], { targets: [bump as never] });
-  expect(toNumbers(await session.run(y))).toEqual([4]);
-  expect(lines).toEqual(["Waiting for global step 5 before starting training."]);
-  await session.close();
-  expect(toNumbers(final.finalOpsValues!.step)).toEqual([5]);
-  expect(toNumbers(final.finalOpsValues!.two)).toEqual([2]);
-  expect(await eventsOf(folder)).toEqual([
-    ["session_log", 5, [1, ""]],
-    ["summary", 5, { y: 4 }],
-  ]);
-});
-
-test("isNanLossError knows the error of NanTensorHook", async () => {
-  const graph = newGraph();
-  const nan = graph.add("Log", [graph.constant(-1)]);
-  await using session = await monitoredSession(graph, { hooks: [nanTensorHook(nan, { log: () => {} })] });
-  const error = await session.run([]).catch((e: unknown) => e);
-  expect(isNanLossError(error)).toBe(true);
-  expect(isNanLossError(new Error("NaN loss during training."))).toBe(false);
-});
-
-test.each([
-  [119.8924, "119.892"],
-  [4, "4"],
-  [0.00012345678, "0.000123457"],
-  [0.000012345678, "1.23457e-05"],
-  [1234567, "1.23457e+06"],
-  [999999.5, "1e+06"],
-  [Number.POSITIVE_INFINITY, "inf"],
-])("steps a second are printed as C's %%g: %f", (x, text) => expect(sixDigits(x)).toBe(text));
-
-test("ProfilerHook writes the stages of a run as a Chrome trace, and its metadata to the event file", async () => {
-  const folder = newFolder();
-  const graph = newGraph();
-  const { train, loss } = model(graph);
-  const lines: string[] = [];
-  const hook = profilerHook({ saveSteps: 2, outputDir: folder, log: (line) => void lines.push(line) });
-  await using session = await monitoredSession(graph, { hooks: [hook] });
-  for (let i = 0; i < 5; i++) await session.run(loss, { targets: [train] });
-  await session.close();
-  expect(lines).toEqual([2, 4].map((i) => `Saving timeline for ${i} into '${folder}/timeline-${i}.json'.`));
-  const { traceEvents } = JSON.parse(await readFile(join(folder, "timeline-4.json"), "utf8"));
-  const stages = traceEvents.filter((e: { ph: string }) => e.ph === "X");
-  expect(stages.map((e: { args: { ops: string } }) => e.args.ops).join()).toContain("loss = Sum");
-  for (const { ts, dur } of stages)
-    expect([Math.abs(ts / 1e6 - Date.now() / 1000) < 60, dur >= 0]).toEqual([true, true]);
-  expect((await eventsOf(folder)).length).toBe(2);
 });

@@ -2,12 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { isVarscopeError, tensor, toNumbers, VarscopeError, zeros } from "../../base/index.ts";
-import {
-  latestCheckpoint,
-  newCheckpointReader,
-  openCheckpointCollection,
-} from "../../formats/checkpoint/index.ts";
+import { isVarscopeError, tensor, toNumbers, VarscopeError } from "../../base/index.ts";
+import { latestCheckpoint, openCheckpointCollection } from "../../formats/checkpoint/index.ts";
 import { readObjectGraph } from "../../formats/object-graph/index.ts";
 import { Graph, type Output } from "../../graph/index.ts";
 import { CORE_OPS } from "../../ops/index.ts";
@@ -88,23 +84,6 @@ describe("what TensorFlow wrote", () => {
     await checkpoint.write(session, join(dir, "plain-1"));
     for (const file of ["plain-1.data-00000-of-00001", "plain-1.index"])
       expect(readFileSync(join(dir, file)).equals(readFileSync(join(GOLDENS, file))), file).toBe(true);
-  });
-});
-
-describe("key escaping", () => {
-  test("'.' is '..' and '/' is '.S'", async () => {
-    const { g, w, b } = plain();
-    const session = opened(g);
-    await session.run([], { targets: [globalVariablesInitializer(g)] });
-    const checkpoint = new Checkpoint({ a: { "x/k.e/y": w, ".dot": new Map([[7, b]]) } });
-    const reader = await newCheckpointReader(await checkpoint.save(session, join(dir, "c")));
-    expect([...reader.getVariableToShapeMap().keys()]).toEqual([
-      "_CHECKPOINTABLE_OBJECT_GRAPH",
-      "a/..dot/7/.ATTRIBUTES/VARIABLE_VALUE",
-      "a/x.Sk..e.Sy/.ATTRIBUTES/VARIABLE_VALUE",
-      "save_counter/.ATTRIBUTES/VARIABLE_VALUE",
-    ]);
-    await reader.close();
   });
 });
 
@@ -280,44 +259,6 @@ describe("what does not fit", () => {
     });
     expect(checkpoint.saveCounter).toBe(0);
     expect(await latestCheckpoint(dir)).toBeNull();
-  });
-});
-
-test("a SavedModel's folder is a checkpoint", async () => {
-  const g = new Graph(CORE_OPS);
-  const scale = variable(g, [[0, 0]], { name: "scale" });
-  const session = opened(g);
-  (await new Checkpoint({ scale }).read(session, "tests/goldens/saved-model/tf2")).assertConsumed();
-  expect(await valueIn(session, scale)).toEqual([1, 2]);
-});
-
-describe("a checkpoint of another layout", () => {
-  test("Keras 2's in objects named as Keras 3 names them loads nothing, and the report says so, with the names that fit", async () => {
-    const path = "tests/goldens/object-checkpoint/k2-seq-adam";
-    const g = new Graph(CORE_OPS);
-    const names = ["d/kernel", "d/bias"];
-    const collection = await openCheckpointCollection(path);
-    const [kernel, bias] = names.map((name) => {
-      const { shape } = collection.find(name);
-      return variable(g, zeros("float32", shape as number[]), { name });
-    });
-    const session = opened(g);
-    await session.run([], { targets: [globalVariablesInitializer(g)] });
-    const model = { _operations: [{}, {}, { _kernel: kernel, bias }] };
-    const status = await new Checkpoint({ model }).read(session, path);
-    expect(status.report.matched).toEqual([]);
-    expect(status.report.missing.map(({ name }) => name)).toEqual(names);
-    expect(() => status.assertExistingObjectsMatched()).toThrow(/Found 2 Python objects that were not bound/);
-    const { assignmentMap } = status.report;
-    expect(assignmentMap).toMatchObject({
-      "model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE": "d/kernel",
-      "model/layer_with_weights-0/bias/.ATTRIBUTES/VARIABLE_VALUE": "d/bias",
-    });
-    await saver(g).restore(session, path); // by full names
-    expect(toNumbers(await session.run(kernel!.snapshot))).toEqual(
-      toNumbers(await collection.read("d/kernel")),
-    );
-    await collection.close();
   });
 });
 
