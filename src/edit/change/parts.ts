@@ -51,10 +51,9 @@ export function split(bench: Bench, { name, axis: given, parts }: Step<"split">)
     parts.map((p) => p.name),
     (member, i) => {
       const [start, size] = [starts[i]!, sizes[i]!];
-      const indexes = Array.from({ length: size }, (_, k) => start + k);
       return {
         shape: shape.with(axis, size),
-        values: (reading) => taken(member, axis, indexes, reading),
+        values: (reading) => taken(member, axis, [[start, size]], reading),
         change: `${start} to ${start + size} along axis ${axis} of ${member.entry.name}`,
       };
     },

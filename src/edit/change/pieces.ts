@@ -78,9 +78,12 @@ const emptyPiece = (dtype: Tensor["dtype"], count: number): Tensor => ({
   data: allocate(dtype, count),
 });
 
-/** First places and lengths of runs of indexes that follow each other. */
-function runsOf(indexes: readonly number[]): (readonly [number, number])[] {
-  const runs: (readonly [number, number])[] = [];
+/** Places of an axis that follow each other: the first, and how many. */
+export type Run = readonly [number, number];
+
+/** The runs that indexes make up. */
+export function runsOf(indexes: readonly number[]): Run[] {
+  const runs: Run[] = [];
   let start = 0;
   for (let i = 1; i <= indexes.length; i++) {
     if (i < indexes.length && indexes[i] === indexes[i - 1]! + 1) continue;
@@ -90,22 +93,16 @@ function runsOf(indexes: readonly number[]): (readonly [number, number])[] {
   return indexes.length === 0 ? [] : runs;
 }
 
-/** `v` with, along `axis`, what stood at `indexes`. One run of the first axis streams. */
-export async function* taken(
-  v: Valued,
-  axis: number,
-  indexes: readonly number[],
-  reading: ReadOptions,
-): Stream {
+/** `v` with, along `axis`, what stood in `runs`. One run of the first axis streams. */
+export async function* taken(v: Valued, axis: number, runs: readonly Run[], reading: ReadOptions): Stream {
   const [outer, size, inner] = around(v.shape, axis);
-  const runs = runsOf(indexes);
   if (outer === 1 && runs.length === 1) {
     const [start, count] = runs[0]!;
     yield* between(v, start * inner, (start + count) * inner, reading);
     return;
   }
   const row = size * inner;
-  const made = indexes.length * inner;
+  const made = runs.reduce((n, [, count]) => n + count, 0) * inner;
   if (row === 0 || made === 0) return;
   for await (const piece of rowsOf(v, row, reading)) {
     const rows = piece.shape[0]! / row;

@@ -2,7 +2,7 @@
 
 import { formatShape, normalizeAxis, sizeOf, VarscopeError } from "../../base/index.ts";
 import { type Bench, change, familyOf } from "./family.ts";
-import { taken, transposed } from "./pieces.ts";
+import { runsOf, taken, transposed } from "./pieces.ts";
 import type { Draft } from "./plan.ts";
 import type { Step } from "./surgery.ts";
 
@@ -27,9 +27,10 @@ export function reshape(family: readonly Draft[], shape: readonly number[]): voi
 /** The places of a variable's axis, in another order. */
 function rearrange(d: Draft, axis: number, indexes: readonly number[], what: string): void {
   const before = { ...d };
+  const runs = runsOf(indexes);
   change(d, what, {
     shape: d.shape.with(axis, indexes.length),
-    values: (reading) => taken(before, axis, indexes, reading),
+    values: (reading) => taken(before, axis, runs, reading),
   });
 }
 

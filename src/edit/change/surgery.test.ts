@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Nested, type Tensor, tensor, toNested, toNumbers } from "../../base/index.ts";
 import { collectionOf, cutBox, gatherValues, type StoredVariable } from "../../formats/collection/index.ts";
 import { planEdit } from "./edit.ts";
+import { sameBytes } from "./numbers.ts";
 import type { EditOptions, EditPlan } from "./plan.ts";
 import type { Surgery } from "./surgery.ts";
 
@@ -168,6 +169,45 @@ describe("split and concat", () => {
     expect(toNumbers(await gatherValues(plan.variables[0]!))).toHaveLength(20);
     expect(read).toBe(20);
   });
+
+  test.each(["float32", "complex64", "int64"] as const)(
+    "of several pieces, %s: parts, places and back",
+    async (dtype) => {
+      const [rows, columns] = [1500, 1000]; // more than one piece of 2^20 elements
+      const width = dtype === "complex64" ? 2 : 1;
+      const type = dtype === "int64" ? BigInt64Array : Float32Array;
+      const data = new type(rows * columns * width);
+      for (let i = 0; i < data.length; i++) data[i] = dtype === "int64" ? BigInt(i) : i;
+      const whole: Tensor = { dtype, shape: [rows, columns], data };
+      const from = model({
+        ...stored("w", whole),
+        async *stream() {
+          for (let row = 0; row < rows; row += 7)
+            yield {
+              dtype,
+              shape: [Math.min(7, rows - row) * columns],
+              data: data.subarray(row * columns * width, (row + 7) * columns * width) as Float32Array,
+            };
+        },
+      });
+      const parts = [
+        { name: "p", size: 1 },
+        { name: "q", size: 999 },
+      ];
+      const backwards = Array.from({ length: rows }, (_, i) => rows - 1 - i);
+      const { variables } = await planEdit(from, {
+        surgery: [
+          { do: "split", name: "w", axis: 1, parts },
+          { do: "concat", name: "w", axis: 1, parts: ["q", "p"] },
+          { do: "take", name: "w", axis: 1, indexes: [999, ...Array.from({ length: 999 }, (_, i) => i)] },
+          { do: "reverse", name: "w", axis: 0 },
+          { do: "take", name: "w", axis: 0, indexes: backwards },
+        ],
+      });
+      const found = await gatherValues(variables[0]!);
+      expect(sameBytes(found, whole)).toBe(true);
+    },
+  );
 
   test("names of new variables serve rename, cast and later steps", async () => {
     const options: EditOptions = {

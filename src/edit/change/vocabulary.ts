@@ -82,12 +82,13 @@ async function* remapped(
   const old = numbersOf(t)!;
   const count = rows * sources.length * inner;
   const out = { dtype: t.dtype, shape: [count], data: allocate(t.dtype, count) };
-  const freshAt = freshValues(old, { rows, size, inner, oldCount }, fill, count);
+  const added = rows * inner * sources.filter((source) => source < 0).length;
+  const fresh = freshValues(old, { rows, size, inner, oldCount, added }, fill);
   let at = 0;
   for (let r = 0; r < rows; r++) {
     for (const source of sources) {
       if (source >= 0) copy(t, (r * size + source) * inner, out, at, inner);
-      else for (let i = 0; i < inner; i++) setElement(out, at + i, freshAt(at + i, r, i));
+      else for (let i = 0; i < inner; i++) setElement(out, at + i, fresh(r, i));
       at += inner;
     }
   }
@@ -99,15 +100,16 @@ interface Extent {
   readonly size: number;
   readonly inner: number;
   readonly oldCount: number;
+  /** elements of new entries */
+  readonly added: number;
 }
 
-/** The value of a new entry: by its place in the result, and by where it lies beside the axis. */
+/** The next value of a new entry, by where it lies beside the axis. */
 function freshValues(
   old: ArrayLike<number>,
-  { rows, size, inner, oldCount }: Extent,
+  { rows, size, inner, oldCount, added }: Extent,
   fill: NewEntries,
-  count: number,
-): (at: number, row: number, i: number) => number {
+): (row: number, i: number) => number {
   if (typeof fill === "number") return () => fill;
   const sums = new Float64Array(rows * inner);
   let squares = 0;
@@ -118,11 +120,12 @@ function freshValues(
       squares += x * x;
     }
   }
-  if (fill === "mean") return (_, r, i) => sums[r * inner + i]! / Math.max(1, oldCount);
+  if (fill === "mean") return (r, i) => sums[r * inner + i]! / Math.max(1, oldCount);
   const all = Math.max(1, rows * oldCount * inner);
   const mean = sums.reduce((a, b) => a + b, 0) / all;
   const stddev = fill.stddev ?? Math.sqrt(Math.max(0, squares / all - mean * mean));
   const center = fill.stddev === undefined ? mean : 0;
-  const noise = normal(Philox.seeded(fill.seed, 0), "float32", [count]).data as Float32Array;
-  return (at) => center + stddev * noise[at]!;
+  const noise = normal(Philox.seeded(fill.seed, 0), "float32", [added]).data as Float32Array;
+  let next = 0;
+  return () => center + stddev * noise[next++]!;
 }

@@ -156,7 +156,7 @@ function balance(pairs: readonly Pair[]): void {
       const r1 = channelRanges(peaks.get(first.op)!, first.outAxes).max;
       const r2 = channelRanges(peaks.get(second.op)!, second.inAxes).max;
       const isDead = [r1, r2].map((r) => {
-        const least = LEAST_PEAK * Math.max(...r);
+        const least = LEAST_PEAK * largest(r);
         return (c: number): boolean => r[c]! <= least;
       });
       const s = scale.map((_, c) => (isDead.some((dead) => dead(c)) ? 1 : Math.sqrt(r1[c]! / r2[c]!)));
@@ -171,6 +171,7 @@ function balance(pairs: readonly Pair[]): void {
   }
 }
 
+const largest = (r: Float64Array): number => r.reduce((a, b) => Math.max(a, b), 0);
 const inverse = (s: Float64Array): Float64Array => s.map((x) => 1 / x);
 
 /** The largest |weight| over all but the channels of input and output, which are the last axes. */
@@ -253,7 +254,7 @@ function settle(draft: Draft, pair: Pair, origins: Origins | undefined): Change 
     origins?.record(limit, origins.recipe.constant(value, { name: "limit" }));
     changeNode(draft, op.name, { op: "Minimum", input: joinInputs([relu, limit], controlInputs(node)) });
   }
-  const [low, high] = [Math.min(...scale), Math.max(...scale)].map((s) => Number(s.toPrecision(3)));
+  const [low, high] = [1 / largest(inverse(scale)), largest(scale)].map((s) => Number(s.toPrecision(3)));
   const clipped = clips.map(({ op }) => `; Relu6 '${op.name}' is Relu and Minimum`).join("");
   const what = `${scale.length} channels to ${second.op.name} divided by ${low} to ${high}${clipped}`;
   return { at: first.op.name, what };
