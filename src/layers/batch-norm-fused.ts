@@ -11,11 +11,15 @@ export function fusedNorm(l: Layer, x: Output, norm: Norm, o: BatchNormalization
   const { graph: g } = l;
   const training = o.training ?? false;
   const momentum = o.momentum ?? 0.99;
-  const form = { epsilon: o.epsilon ?? 1e-3, dataFormat: norm.axes[0] === 1 ? "NCHW" : "NHWC" } as const;
+  const isVolume = x.shape!.length === 5;
+  const formats = isVolume ? (["NCDHW", "NDHWC"] as const) : (["NCHW", "NHWC"] as const);
+  const form = { epsilon: o.epsilon ?? 1e-3, dataFormat: formats[norm.axes[0] === 1 ? 0 : 1] };
+  const moving = [norm.movingMean, norm.movingVariance];
   const [y, mean, variance] = smartCond(
     training,
-    () => fusedOp(x, norm, null, form),
-    () => fusedOp(x, norm, [norm.movingMean, norm.movingVariance], form),
+    // volumes are Keras 2's, which hands the moving statistics over always
+    () => fusedOp(x, norm, isVolume ? moving : null, form, true),
+    () => fusedOp(x, norm, moving, form),
   ) as [Output, Output, Output];
   const known = smartConstant(training);
   if (known === false) return y;
@@ -34,15 +38,20 @@ export function fusedNorm(l: Layer, x: Output, norm: Norm, o: BatchNormalization
 
 interface FusedForm {
   readonly epsilon: number;
-  readonly dataFormat: "NHWC" | "NCHW";
+  readonly dataFormat: "NHWC" | "NCHW" | "NDHWC" | "NCDHW";
 }
 
-/** y, mean and variance of a FusedBatchNormV3: by `moving` statistics, or while training by the batch's. */
+/**
+ * y, mean and variance of a FusedBatchNormV3: by `moving` statistics, or while training by the batch's.
+ *
+ * @param training - by default where no moving statistics are given
+ */
 export function fusedOp(
   x: Output,
   { gamma, beta }: Pick<Norm, "gamma" | "beta">,
   moving: readonly Variable[] | null,
   { epsilon, dataFormat }: FusedForm,
+  training = moving === null,
 ): Output[] {
   const { graph: g } = x;
   const attrs = { epsilon, data_format: dataFormat };
@@ -50,7 +59,7 @@ export function fusedOp(
   const none = (): Output => g.constant([], { shape: [0] });
   const make = (statistics: Output[], name: string): Output[] => {
     const inputs = [x, ...factors, ...statistics];
-    const all = { ...attrs, is_training: moving === null };
+    const all = { ...attrs, is_training: training };
     return g.addOp("FusedBatchNormV3", inputs, { name, attrs: all }).outputs.slice(0, 3);
   };
   if (moving === null) return make([none(), none()], "FusedBatchNormV3");

@@ -39,7 +39,7 @@ export interface BatchNormalizationOptions extends WeightsOptions {
   readonly scale?: boolean;
   /** statistics of the batch (and update ops), or the moving ones: false */
   readonly training?: boolean | Output;
-  /** one FusedBatchNormV3 in place of a dozen ops: where it can, which is rank 4 and one axis, 1 or 3 */
+  /** one FusedBatchNormV3 in place of a dozen ops: at rank 4 and one axis, 1 or 3. True at rank 5, too (axis 1 or 4), as Keras 2 by default; TensorFlow 1 did not */
   readonly fused?: boolean;
   readonly betaInitializer?: Initializer;
   readonly gammaInitializer?: Initializer;
@@ -167,7 +167,7 @@ function checkSmall(x: Output, axes: readonly number[], o: BatchNormalizationOpt
   }
 }
 
-/** One op can do it for images with their channels last, or first. */
+/** One op can do it for images with their channels last, or first; for volumes where asked. */
 function isFused(x: Output, axes: readonly number[], o: BatchNormalizationOptions): boolean {
   if (o.fused === false) return false;
   if (o.fused === true) {
@@ -177,7 +177,10 @@ function isFused(x: Output, axes: readonly number[], o: BatchNormalizationOption
     if (isInParts(o))
       throw invalid(x, "Passing `fused=True` is not supported when `virtual_batch_size` is specified.");
   }
-  if (o.renorm || isInParts(o) || x.shape!.length !== 4 || axes.length !== 1) return false;
+  const rank = x.shape!.length;
+  if (o.renorm || isInParts(o) || axes.length !== 1) return false;
+  if (rank === 5) return o.fused === true && (axes[0] === 1 || axes[0] === 4);
+  if (rank !== 4) return false;
   if (axes[0] === 1 || axes[0] === 3) return true;
   if (o.fused !== true) return false;
   const what = "Unsupported axis, fused batch norm only supports axis == [1] or axis == [3]";

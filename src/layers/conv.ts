@@ -25,13 +25,14 @@ import {
   pairOf,
   spread,
   tfFormat,
+  volumeFormat,
   type WeightsOptions,
 } from "./layer.ts";
 
-/** What all convolutions take. */
-export interface ConvOptions extends WeightsOptions {
+/** What all convolutions take; `Sizes` is a number for each axis of the window, or one for all. */
+export interface ConvOptions<Sizes = Pair> extends WeightsOptions {
   /** 1 */
-  readonly strides?: Pair;
+  readonly strides?: Sizes;
   /** "valid" */
   readonly padding?: Padding;
   /** "channels_last" */
@@ -50,13 +51,13 @@ export interface ConvOptions extends WeightsOptions {
   readonly biasConstraint?: (value: Output) => Output;
 }
 
-export interface DilatedConvOptions extends ConvOptions {
+export interface DilatedConvOptions<Sizes = Pair> extends ConvOptions<Sizes> {
   /** 1 */
-  readonly dilationRate?: Pair;
+  readonly dilationRate?: Sizes;
 }
 
 /** The kernel's options. */
-const kernelOptions = (o: ConvOptions) => ({
+export const kernelOptions = (o: Omit<ConvOptions, "strides">) => ({
   initializer: o.kernelInitializer,
   regularizer: o.kernelRegularizer,
   constraint: o.kernelConstraint,
@@ -88,8 +89,9 @@ export const biasOf = (
         constraint: o.biasConstraint,
       });
 
-const channelsOf = (x: Output, format: DataFormat): number =>
-  needDim(x, format === "channels_last" ? -1 : 1, 4, "channel");
+/** Channels of an image, or of a volume: rank 5. */
+export const channelsOf = (x: Output, format: DataFormat, rank = 4): number =>
+  needDim(x, format === "channels_last" ? -1 : 1, rank, "channel");
 
 /**
  * A convolution over images, with variables `kernel` [kh, kw, in, filters] and `bias` [filters].
@@ -97,44 +99,61 @@ const channelsOf = (x: Output, format: DataFormat): number =>
  * @param x - float [batch, h, w, in] (NCHW where channels come first)
  * @throws VarscopeError INVALID_ARGUMENT - the channels are not known
  */
-export function conv2d(
+export const conv2d = (
   x: Output,
   filters: number,
   kernelSize: Pair,
   options: DilatedConvOptions = {},
+): Output =>
+  convolution(x, filters, options, {
+    size: pairOf(kernelSize),
+    strides: pairOf(options.strides ?? 1),
+    rate: pairOf(options.dilationRate ?? 1),
+  });
+
+/** A window's sizes, one number for each axis that it slides along. */
+export interface Windows {
+  readonly size: readonly number[];
+  readonly strides: readonly number[];
+  readonly rate: readonly number[];
+}
+
+/**
+ * A convolution over images or volumes, by the number of sizes.
+ *
+ * @throws VarscopeError UNIMPLEMENTED - dilated with channels first, or of unknown sizes; INVALID_ARGUMENT - dilated and strided
+ */
+export function convolution(
+  x: Output,
+  filters: number,
+  options: Omit<DilatedConvOptions, "strides" | "dilationRate">,
+  { size, strides, rate }: Windows,
 ): Output {
   const { dataFormat = "channels_last", padding = "valid" } = options;
-  const [strides, dilation, size] = [options.strides ?? 1, options.dilationRate ?? 1, kernelSize].map(
-    pairOf,
-  ) as Sizes;
-  const isDilated = dilation.some((d) => d !== 1);
+  const baseName = `conv${size.length}d`;
+  const at = options.name ?? baseName;
+  const isDilated = rate.some((d) => d !== 1);
   if (isDilated && dataFormat === "channels_first") {
-    throw new VarscopeError("UNIMPLEMENTED", "a dilated convolution with channels first", {
-      at: options.name ?? "conv2d",
-      hint: "put the channels last",
-    });
+    const hint = "put the channels last";
+    throw new VarscopeError("UNIMPLEMENTED", "a dilated convolution with channels first", { at, hint });
   }
   if (isDilated && strides.some((s) => s !== 1)) {
-    throw new VarscopeError(
-      "INVALID_ARGUMENT",
-      "strides > 1 not supported in conjunction with dilation_rate > 1",
-      {
-        at: options.name ?? "conv2d",
-      },
-    );
+    const what = "strides > 1 not supported in conjunction with dilation_rate > 1";
+    throw new VarscopeError("INVALID_ARGUMENT", what, { at });
   }
-  return layer(x, "conv2d", options, (l) => {
-    const shape = [...size, channelsOf(x, dataFormat), filters];
+  return layer(x, baseName, options, (l) => {
+    const shape = [...size, channelsOf(x, dataFormat, size.length + 2), filters];
     const kernel = l.weight("kernel", shape, kernelOptions(options));
     const bias = biasOf(l, filters, options);
     const attrs = {
       strides: spread(strides, dataFormat),
       padding: padding.toUpperCase(),
-      data_format: tfFormat(dataFormat),
+      data_format: size.length === 2 ? tfFormat(dataFormat) : volumeFormat(dataFormat),
     };
+    const type = `Conv${size.length}D`;
     const y = isDilated
-      ? dilated(x, kernel, shape, dilation, padding)
-      : addWith(l.graph, "Conv2D", [x, kernel], { attrs });
+      ? dilated(x, type, kernel, shape, rate, padding)
+      : addWith(l.graph, type, [x, kernel], { attrs });
     return finish(l, y, options, bias);
   });
 }
@@ -148,13 +167,14 @@ type Sizes = [readonly [number, number], readonly [number, number], readonly [nu
  */
 function dilated(
   x: Output,
+  type: string,
   kernel: Variable,
   shape: readonly number[],
-  rate: readonly [number, number],
+  rate: readonly number[],
   padding: Padding,
 ): Output {
   const g = x.graph;
-  const dims = [1, 2].map((axis) => x.shape![axis] ?? null);
+  const dims = rate.map((_, i) => x.shape![i + 1] ?? null);
   if (dims.some((d) => d === null)) {
     throw new VarscopeError("UNIMPLEMENTED", "a dilated convolution of images whose size is not known", {
       at: x.name,
@@ -163,7 +183,7 @@ function dilated(
   }
   const ints = (value: number[] | number[][], name: string): Output =>
     g.constant(value, { dtype: "int32", name });
-  return g.nameScope("Conv2D", (scope) => {
+  return g.nameScope(type, (scope) => {
     ints([...rate], "dilation_rate");
     const { pads, crops } = spaceToBatchPads(dims as number[], shape, rate, padding);
     if (padding === "same") {
@@ -179,8 +199,8 @@ function dilated(
       const inputs = [x, ints([...rate], "block_shape"), ints(pads, "paddings")];
       return g.add("SpaceToBatchND", inputs, { name });
     });
-    const attrs = { strides: [1, 1, 1, 1], padding: "VALID" };
-    const y = readInside(g, scope, kernel, (w) => g.add("Conv2D", [space, w], { name: scope, attrs }));
+    const attrs = { strides: new Array<number>(rate.length + 2).fill(1), padding: "VALID" };
+    const y = readInside(g, scope, kernel, (w) => g.add(type, [space, w], { name: scope, attrs }));
     return g.nameScope("BatchToSpaceND", (name) =>
       g.add("BatchToSpaceND", [y, ints([...rate], "block_shape"), ints(crops, "crops")], { name }),
     );
@@ -309,6 +329,15 @@ export function conv2dTranspose(
   });
 }
 
+/** Dims as one vector. */
+export const packed = (g: Graph, dims: readonly (number | Output)[]): Output =>
+  g.nameScope("stack", (scope) => {
+    const items = dims.map((d, i) =>
+      d instanceof Output ? d : g.constant(d, { dtype: "int32", name: String(i) }),
+    );
+    return g.add("Pack", [items], { name: scope });
+  });
+
 /** The output's shape: as nodes, since the batch may be unknown, and as far as it is known. */
 function largerShape(
   x: Output,
@@ -336,12 +365,7 @@ function largerShape(
   });
   const all: (number | Output)[] =
     dataFormat === "channels_last" ? [batch, ...larger, filters] : [batch, filters, ...larger];
-  const tensor = g.nameScope("stack", (scope) => {
-    const items = all.map((d, i) =>
-      d instanceof Output ? d : g.constant(d, { dtype: "int32", name: String(i) }),
-    );
-    return g.add("Pack", [items], { name: scope });
-  });
+  const tensor = packed(g, all);
   g.nameScope("strided_slice", (scope) => {
     const bounds = [0, 1, 1].map((v) => g.constant([v], { dtype: "int32", name: "stack" }));
     return g.add("StridedSlice", [tensor, ...bounds], { name: scope, attrs: { shrink_axis_mask: 1 } });

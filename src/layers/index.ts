@@ -10,6 +10,7 @@ export {
   type SeparableConvOptions,
   separableConv2d,
 } from "./conv.ts";
+export { conv3d, conv3dTranspose } from "./conv3d.ts";
 export {
   type DenseOptions,
   type DropoutOptions,
@@ -18,7 +19,7 @@ export {
   type FlattenOptions,
   flatten,
 } from "./dense.ts";
-export type { Activation, DataFormat, LayerOptions, Padding, Pair, WeightsOptions } from "./layer.ts";
+export type { Activation, DataFormat, LayerOptions, Padding, Pair, Triple, WeightsOptions } from "./layer.ts";
 export {
   getLosses,
   getRegularizationLoss,
@@ -32,10 +33,12 @@ export {
 export { moments, type NormalizeOptions, normalize, weightedMoments } from "./moments.ts";
 export {
   averagePooling2d,
+  averagePooling3d,
   type GlobalPoolingOptions,
   globalAveragePooling2d,
   globalMaxPooling2d,
   maxPooling2d,
+  maxPooling3d,
   type PoolingOptions,
 } from "./pooling.ts";
 export { l1Regularizer, l2Regularizer } from "./regularizers.ts";

@@ -112,17 +112,26 @@ export type Pair = number | readonly [number, number];
 export const pairOf = (value: Pair): readonly [number, number] =>
   typeof value === "number" ? [value, value] : value;
 
+/** One number for depth, height and width, or one each. */
+export type Triple = number | readonly [number, number, number];
+export const tripleOf = (value: Triple): readonly [number, number, number] =>
+  typeof value === "number" ? [value, value, value] : value;
+
 /** "valid" takes only whole windows; "same" pads with zeros. */
 export type Padding = "valid" | "same";
-/** where the channels are: last (NHWC) or first (NCHW) */
+/** where the channels are: last (NHWC, NDHWC) or first (NCHW, NCDHW) */
 export type DataFormat = "channels_last" | "channels_first";
 
 /** NHWC or NCHW. */
 export const tfFormat = (format: DataFormat): "NHWC" | "NCHW" =>
   format === "channels_last" ? "NHWC" : "NCHW";
 
+/** The same of volumes: NDHWC or NCDHW. */
+export const volumeFormat = (format: DataFormat): "NDHWC" | "NCDHW" =>
+  format === "channels_last" ? "NDHWC" : "NCDHW";
+
 /** A window's sizes as the attributes of ops hold them: with 1 for batch and channels. */
-export const spread = (sizes: readonly [number, number], format: DataFormat): readonly number[] =>
+export const spread = (sizes: readonly number[], format: DataFormat): readonly number[] =>
   format === "channels_last" ? [1, ...sizes, 1] : [1, 1, ...sizes];
 
 /** The size of an axis. @throws VarscopeError INVALID_ARGUMENT - it is not known, or the rank is wrong */

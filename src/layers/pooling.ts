@@ -1,6 +1,7 @@
-/** @file Pooling over images. @see TensorFlow python/keras/layers/pooling.py */
+/** @file Pooling over images and volumes. @see TensorFlow python/keras/layers/pooling.py */
 
 import type { Output } from "../graph/index.ts";
+import { transpose } from "../ops/index.ts";
 import {
   type DataFormat,
   type LayerOptions,
@@ -10,7 +11,9 @@ import {
   type Pair,
   pairOf,
   spread,
+  type Triple,
   tfFormat,
+  tripleOf,
 } from "./layer.ts";
 
 export interface PoolingOptions extends LayerOptions {
@@ -57,6 +60,47 @@ export const averagePooling2d = (
   strides: Pair,
   options: PoolingOptions = {},
 ): Output => pool("AvgPool", "average_pooling2d", x, poolSize, strides, options);
+
+/** Volumes with their channels first are moved to the end and back, as TensorFlow's layer does. */
+function pool3d(
+  type: "MaxPool3D" | "AvgPool3D",
+  baseName: string,
+  x: Output,
+  size: Triple,
+  strides: Triple,
+  o: PoolingOptions,
+): Output {
+  const { padding = "valid", dataFormat = "channels_last" } = o;
+  needDim(x, dataFormat === "channels_last" ? -1 : 1, 5, "channel");
+  const pooled = (v: Output): Output =>
+    v.graph.add(type, [v], {
+      attrs: {
+        ksize: spread(tripleOf(size), "channels_last"),
+        strides: spread(tripleOf(strides), "channels_last"),
+        padding: padding.toUpperCase(),
+      },
+    });
+  return layer(x, baseName, o, () => {
+    if (dataFormat === "channels_last") return pooled(x);
+    return transpose(pooled(transpose(x, [0, 2, 3, 4, 1])), [0, 4, 1, 2, 3]);
+  });
+}
+
+/** The largest of each window. @param x - [batch, d, h, w, channels] */
+export const maxPooling3d = (
+  x: Output,
+  poolSize: Triple,
+  strides: Triple,
+  options: PoolingOptions = {},
+): Output => pool3d("MaxPool3D", "max_pooling3d", x, poolSize, strides, options);
+
+/** The mean of each window; padding does not count. @param x - [batch, d, h, w, channels] */
+export const averagePooling3d = (
+  x: Output,
+  poolSize: Triple,
+  strides: Triple,
+  options: PoolingOptions = {},
+): Output => pool3d("AvgPool3D", "average_pooling3d", x, poolSize, strides, options);
 
 function globalPool(type: "Max" | "Mean", baseName: string, x: Output, o: GlobalPoolingOptions): Output {
   const { dataFormat = "channels_last", keepDims = false } = o;
