@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { fromData, newGraph, placeholder, relu, Session, type Tensor } from "varscope";
 import { benchCheckpoint } from "./checkpoint.ts";
 import { benchGraphs, benchInit, graphLines, initLines } from "./graphs.ts";
+import { benchLoops, loopLines } from "./loops.ts";
 import { INPUTS, inferenceGraph, type ModelName, trainingGraph } from "./models.ts";
 import { tfjsTimes } from "./tfjs.ts";
 import { benchTransform, transformLines } from "./transform.ts";
@@ -233,6 +234,7 @@ const report = {
   transform: await benchTransform(),
   graphs: await benchGraphs(python),
   initialising: benchInit(),
+  loops: await benchLoops(python),
 };
 console.log(
   `\nsession overhead ${report.overheadUs.toFixed(0)} microseconds a run; node start to first result ${report.startupMs.toFixed(0)} ms; peak memory ${report.peakMemoryMb.toFixed(0)} MB`,
@@ -245,5 +247,6 @@ console.log(
 for (const line of variableLines(report.variables)) console.log(line);
 for (const line of transformLines(report.transform)) console.log(line);
 for (const line of [...graphLines(report.graphs), ...initLines(report.initialising)]) console.log(line);
+for (const line of loopLines(report.loops)) console.log(line);
 mkdirSync(join(ROOT, "runs"), { recursive: true });
 writeFileSync(join(ROOT, "runs", "bench.json"), `${JSON.stringify(report, null, 2)}\n`);

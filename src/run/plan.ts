@@ -3,8 +3,8 @@
  * `compilePlan`.
  */
 
-import { type Tensor, VarscopeError } from "../base/index.ts";
-import { type Absent, groupArgs, type OnnxValue } from "../graph/index.ts";
+import { sizeOrNull, type Tensor, VarscopeError } from "../base/index.ts";
+import { type Absent, groupArgs, type OnnxValue, type Output } from "../graph/index.ts";
 import { Builder, type Value } from "../lower/index.ts";
 import { partition } from "./partition.ts";
 import type { Runtime } from "./runtime.ts";
@@ -16,6 +16,8 @@ export interface Plan {
   readonly stages: readonly CompiledStage[];
   /** ops put tensors into lists, arrays, stacks or tables, which hold them after the run, or the iteration, that made them */
   readonly keepsTensors: boolean;
+  /** outputs of ops with a state, which would give others if they ran again; reads of variables are none of them */
+  readonly drawn: readonly (readonly [Output, Slot])[];
   release(): Promise<void>;
 }
 
@@ -45,7 +47,14 @@ export async function compilePlan(
     await release();
     throw e;
   }
-  return { analysis, stages: compiled, keepsTensors: analysis.steps.some(touchesHandles), release };
+  const keepsTensors = analysis.steps.some(touchesHandles);
+  return { analysis, stages: compiled, keepsTensors, drawn: analysis.steps.flatMap(drawnBy), release };
+}
+
+function drawnBy({ op, outputs }: Step): [Output, Slot][] {
+  const { stateful, access } = op.needDef();
+  if (stateful !== true || access !== undefined) return [];
+  return outputs.flatMap((slot, i): [Output, Slot][] => (slot === null ? [] : [[op.outputs[i]!, slot]]));
 }
 
 /** For each slot the steps that read it, and whether it is an end result. */
@@ -59,6 +68,16 @@ function neededLater(analysis: Analysis): (slot: Slot, within: ReadonlySet<Step>
   const results = new Set<Slot>([...analysis.fetches, ...analysis.final.values()]);
   return (slot, within) => results.has(slot) || (readers.get(slot) ?? []).some((s) => !within.has(s));
 }
+
+/** A loop's side on tensors of no more elements is done before other threads are awake. */
+const MAX_BRIEF_ELEMENTS = 1 << 17;
+
+const isBrief = (steps: readonly Step[]): boolean =>
+  steps.every(({ inputs, outputs }) =>
+    [...inputs, ...outputs].every(
+      (s) => s === null || (sizeOrNull(s.spec.shape) ?? Infinity) <= MAX_BRIEF_ELEMENTS,
+    ),
+  );
 
 interface Port {
   readonly slot: Slot;
@@ -93,6 +112,7 @@ async function onnxStage(
   const program = await runtime.load(model.bytes, model.inputs, model.outputs, {
     optimize: frozen,
     immediate,
+    threads: immediate && isBrief(steps) ? 1 : undefined,
   });
   const made = outputs.map((p) => p.slot);
   return [programStage(program, feeds, made, steps)];

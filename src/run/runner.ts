@@ -70,6 +70,8 @@ export class Runner {
   /** whose early values were looked for */
   private readonly open = new WeakSet<Way>();
   private readonly contexts = new Map<Operation, HostContext>();
+  /** of the latest run: all iterations of a loop have the same */
+  private host: (HostServices & { readonly signal: AbortSignal | undefined }) | undefined;
 
   constructor(graph: Graph, services: RunnerServices) {
     this.services = services;
@@ -122,7 +124,9 @@ export class Runner {
   };
 
   private hostServices(signal: AbortSignal | undefined): HostServices {
-    return {
+    if (this.host !== undefined && this.host.signal === signal) return this.host;
+    this.host = {
+      signal,
       contextOf: this.contextOf,
       loop: async (loop, start, variables) => {
         const store = new VariableStore();
@@ -138,6 +142,7 @@ export class Runner {
         return { values, variables: (key) => store.get(key) };
       },
     };
+    return this.host;
   }
 
   private waysFor(request: Request): Ways {
@@ -247,16 +252,12 @@ function readVariables({ analysis }: Plan, values: (Tensor | undefined)[], store
  * What ops with a state gave while predicates were computed: they do not run again, so that nothing is drawn or popped twice. Where that run
  * wrote variables too, all of it runs again, since what it wrote was not kept.
  */
-function keptOf({ plan: { analysis }, values, feeds }: Computed): Map<Output, Tensor> {
+function keptOf({ plan: { analysis, drawn }, values, feeds }: Computed): Map<Output, Tensor> {
   const kept = new Map(feeds);
   if (analysis.final.size > 0) return kept;
-  for (const { op, outputs } of analysis.steps) {
-    const { stateful, access } = op.needDef();
-    if (stateful !== true || access !== undefined) continue; // variables are as they were: they can be read again
-    outputs.forEach((slot, i) => {
-      const value = slot === null ? undefined : values[slot.id];
-      if (value !== undefined) kept.set(op.outputs[i]!, value);
-    });
+  for (const [output, slot] of drawn) {
+    const value = values[slot.id];
+    if (value !== undefined) kept.set(output, value);
   }
   return kept;
 }

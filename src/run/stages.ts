@@ -4,7 +4,7 @@
  */
 
 import { isStatic, isVarscopeError, sizeOrNull, type Tensor, VarscopeError } from "../base/index.ts";
-import { groupArgs, type HostContext, isAbsent, type Operation } from "../graph/index.ts";
+import { argCount, argTypes, groupArgs, type HostContext, isAbsent, type Operation } from "../graph/index.ts";
 import type { Loop } from "./control/loop.ts";
 import type { Program } from "./runtime.ts";
 import { andThen, inTurn, type Soon } from "./soon.ts";
@@ -68,29 +68,43 @@ function callOf(step: Step): Call {
   if (loop !== undefined) return (values, host) => loopStep(step, loop, values, host);
   const { attrs } = op;
   const { host: kernel, updateHost, inputs: specs } = op.needDef();
+  const types = argTypes(specs);
+  const isPlain = types.every((arg) => argCount(arg, attrs) === null);
+  const held = (values: Values): Record<string, unknown> => {
+    if (!isPlain)
+      return groupArgs(
+        specs,
+        attrs,
+        inputs.map((s) => (s === null ? undefined : needValue(s, values))),
+      );
+    const args: Record<string, unknown> = {};
+    for (let i = 0; i < types.length; i++) {
+      const slot = inputs[i]!;
+      args[types[i]!.name] = slot === null ? undefined : needValue(slot, values);
+    }
+    return args;
+  };
+  const keep = (values: Values, results: readonly Tensor[]): void => {
+    for (let i = 0; i < outputs.length; i++) {
+      const slot = outputs[i]!;
+      if (slot !== null) values[slot.id] = results[i]!;
+    }
+  };
   const failed = (e: unknown): never => {
     throw atOp(e, op);
   };
   return (values, host) => {
-    const args = groupArgs(
-      specs,
-      attrs,
-      inputs.map((s) => (s === null ? undefined : needValue(s, values))),
-    ) as never;
+    const args = held(values) as never;
     try {
       if (writes.length > 0) {
         const updates = updateHost!(args, attrs as never, op) as Record<string, Tensor>;
         for (const { arg, slot } of writes) values[slot.id] = updates[arg]!;
       }
       if (isAbsent(kernel)) return;
-      const keep = (results: readonly Tensor[]): void => {
-        for (let i = 0; i < outputs.length; i++) {
-          const slot = outputs[i]!;
-          if (slot !== null) values[slot.id] = results[i]!;
-        }
-      };
       const results = kernel(args, attrs as never, host.contextOf(op));
-      return results instanceof Promise ? results.then(keep).catch(failed) : keep(results);
+      return results instanceof Promise
+        ? results.then((r) => keep(values, r)).catch(failed)
+        : keep(values, results);
     } catch (e) {
       return failed(e);
     }

@@ -19,11 +19,16 @@ export interface Way {
   /** whether `first` computes predicates, not values to feed */
   readonly decides: boolean;
   /** predicates that are known */
-  readonly decided: ReadonlyMap<Output, boolean>;
+  readonly decided: Decided;
   readonly next: Map<string, Way>;
 }
 
 type Feeds = ReadonlyMap<Output, Tensor>;
+type Decided = ReadonlyMap<Output, boolean>;
+
+const NOTHING: Decided = new Map();
+/** False, true, not known. */
+const DECISIONS = "01-";
 
 /** More ways of one request than this are not remembered: conditionals may decide differently in each run. */
 const MAX_WAYS = 256;
@@ -40,16 +45,15 @@ export class Ways {
   }
 
   from(feeds: Feeds): Way {
-    return this.goOn(this.starts, this.asked, this.decide(new Map(), feeds));
+    return this.goOn(this.starts, feeds, this.decide(NOTHING, feeds));
   }
 
   /** The way behind `way.first`, which gave `values`. @param feeds - with what that run leaves */
   after(way: Way, values: readonly Tensor[], feeds: Feeds): Way {
-    const known = new Map(way.decided);
-    if (way.decides) way.first!.fetches.forEach((x, i) => void known.set(x, isTrue(values[i]!)));
-    const { fed } = way.request;
-    const request = feeds.size === fed.size ? way.request : { ...way.request, fed: new Set(feeds.keys()) };
-    return this.goOn(way.next, request, this.decide(known, feeds));
+    let known = way.decided;
+    if (way.decides)
+      known = new Map([...known, ...way.first!.fetches.map((x, i) => [x, isTrue(values[i]!)] as const)]);
+    return this.goOn(way.next, feeds, this.decide(known, feeds));
   }
 
   /** Puts a run for these values, which are fed then, before a way that is open. */
@@ -58,23 +62,28 @@ export class Ways {
     return Object.assign(way, { first });
   }
 
-  private decide(known: Map<Output, boolean>, feeds: Feeds): Map<Output, boolean> {
+  private decide(known: Decided, feeds: Feeds): Decided {
+    if (this.predicates.length === 0) return known;
+    const decided = new Map(known);
     for (const x of this.predicates) {
       const value = feeds.get(x);
-      if (value !== undefined) known.set(x, isTrue(value));
+      if (value !== undefined) decided.set(x, isTrue(value));
     }
-    return known;
+    return decided;
   }
 
-  private goOn(ways: Map<string, Way>, request: Request, decided: ReadonlyMap<Output, boolean>): Way {
-    const key = this.predicates.map((x) => Number(decided.get(x) ?? 2)).join("") + request.fed.size;
-    const way = ways.get(key) ?? wayOf(request, decided);
+  private goOn(ways: Map<string, Way>, fed: Feeds, decided: Decided): Way {
+    let key = String(fed.size);
+    for (const x of this.predicates) key += DECISIONS[Number(decided.get(x) ?? 2)];
+    const known = ways.get(key);
+    if (known !== undefined) return known;
+    const way = wayOf({ ...this.asked, fed: new Set(fed.keys()) }, decided);
     if (ways.size < MAX_WAYS) ways.set(key, way);
     return way;
   }
 }
 
-function wayOf(request: Request, decided: ReadonlyMap<Output, boolean>): Way {
+function wayOf(request: Request, decided: Decided): Way {
   const pruneAgain = (): Pruned => prune(request, (x) => decided.get(x) ?? null);
   const { unknown, alias } = pruneAgain();
   const decides = unknown.length > 0;
