@@ -5,13 +5,13 @@
  */
 
 import { type Graph, Output, smartCond, smartConstant } from "../graph/index.ts";
-import { concat, index, shape } from "../ops/index.ts";
+import { concat, index, shape, zerosLike } from "../ops/index.ts";
 import { addWith, type Variable, type Written } from "../variables/index.ts";
 import type { BatchNormalizationOptions } from "./batch-norm.ts";
 import { afterWrite, castTo, isInParts, movingUpdate, type Norm } from "./batch-norm-parts.ts";
 import { renormCorrection, renormVarianceUpdate } from "./batch-renorm.ts";
 import type { Layer } from "./layer.ts";
-import { moments, normalize } from "./moments.ts";
+import { moments, normalize, weightedMoments } from "./moments.ts";
 
 /** The layer of small ops. */
 export function plainNorm(l: Layer, given: Output, norm: Norm, o: BatchNormalizationOptions): Output {
@@ -75,7 +75,8 @@ function trainingValues(
   const isVirtual = isInParts(o);
   const isReduced = (i: number): boolean => !norm.axes.includes(i) && !(isVirtual && i === 1);
   const over = [...x.shape!.keys()].filter(isReduced);
-  const batch = moments(x, over, { keepDims: isVirtual || norm.axes.length > 1 });
+  const form = { keepDims: isVirtual || norm.axes.length > 1 };
+  const batch = o.mask === undefined ? moments(x, over, form) : maskedMoments(x, over, o.mask, form);
   const choose = (value: Output, v: Variable): Output =>
     smartCond(
       training,
@@ -109,6 +110,21 @@ const meanOfParts = (value: Output): Output => {
     return g.add("Mean", [value, over], { name: scope, attrs: { keep_dims: true } });
   });
 };
+
+/** Moments of the elements that a mask keeps; the others may be anything, NaN too. */
+function maskedMoments(
+  x: Output,
+  over: readonly number[],
+  mask: Output,
+  form: { readonly keepDims: boolean },
+): [Output, Output] {
+  const { graph: g } = x;
+  return g.nameScope("masked_moments", (name) => {
+    const isKept = g.add("ExpandDims", [castTo(mask, "bool"), -1]);
+    const kept = g.add("SelectV2", [isKept, x, zerosLike(x)]);
+    return weightedMoments(kept, over, castTo(isKept, x.dtype), { ...form, name });
+  });
+}
 
 /** (x · r + d) · gamma + beta as one factor and one offset. */
 function composed(

@@ -9,7 +9,7 @@
  * @see TensorFlow 1.15 python/keras/layers/normalization.py; python/ops/nn_impl.py "moments", "batch_normalization", "fused_batch_norm"
  */
 
-import { type DType, VarscopeError } from "../base/index.ts";
+import { type DType, formatPyShape, VarscopeError } from "../base/index.ts";
 import type { Output } from "../graph/index.ts";
 import {
   Aggregation,
@@ -57,6 +57,11 @@ export interface BatchNormalizationOptions extends WeightsOptions {
   readonly renormMomentum?: number;
   /** statistics of parts of the batch ("ghost batches"): size of a part, which divides the batch; variables have a rank more: null */
   readonly virtualBatchSize?: number | null;
+  /**
+   * [batch, ...] without the last axis of x: in training, statistics are those of the elements where it is true (not 0), as Keras 3 has it; all are
+   * normalized. Never fused: none
+   */
+  readonly mask?: Output;
 }
 
 /**
@@ -78,6 +83,7 @@ export const batchNormalization = (x: Output, options: BatchNormalizationOptions
 function build(l: Layer, x: Output, o: BatchNormalizationOptions): Norm {
   const axes = axesOf(x, o);
   checkSmall(x, axes, o);
+  checkMask(x, o);
   const fused = isFused(x, axes, o);
   const shape = statisticsShape(x.shape!, axes, o);
   const dtype: DType = x.dtype === "float16" || x.dtype === "bfloat16" ? "float32" : x.dtype;
@@ -167,6 +173,18 @@ function checkSmall(x: Output, axes: readonly number[], o: BatchNormalizationOpt
   }
 }
 
+/** @throws VarscopeError INVALID_ARGUMENT - a mask of another rank, or beside what has no use for one */
+function checkMask(x: Output, { mask, fused, virtualBatchSize = null }: BatchNormalizationOptions): void {
+  if (mask === undefined) return;
+  if (mask.shape !== null && mask.shape.length !== x.shape!.length - 1) {
+    const what = "The mask provided should be one dimension less than the inputs.";
+    const [a, b] = [formatPyShape(mask.shape), formatPyShape(x.shape!)];
+    throw invalid(mask, `${what} Received: mask.shape=${a}, inputs.shape=${b}`);
+  }
+  if (fused === true) throw invalid(x, "Passing `fused=True` is not supported with a mask");
+  if (virtualBatchSize !== null) throw invalid(x, "a mask with `virtual_batch_size` is not supported");
+}
+
 /** One op can do it for images with their channels last, or first; for volumes where asked. */
 function isFused(x: Output, axes: readonly number[], o: BatchNormalizationOptions): boolean {
   if (o.fused === false) return false;
@@ -178,7 +196,7 @@ function isFused(x: Output, axes: readonly number[], o: BatchNormalizationOption
       throw invalid(x, "Passing `fused=True` is not supported when `virtual_batch_size` is specified.");
   }
   const rank = x.shape!.length;
-  if (o.renorm || isInParts(o) || axes.length !== 1) return false;
+  if (o.renorm || o.mask !== undefined || isInParts(o) || axes.length !== 1) return false;
   if (rank === 5) return o.fused === true && (axes[0] === 1 || axes[0] === 4);
   if (rank !== 4) return false;
   if (axes[0] === 1 || axes[0] === 3) return true;

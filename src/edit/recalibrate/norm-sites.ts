@@ -32,6 +32,8 @@ export interface NormSite extends NormFacts {
   readonly mode: NormMode;
   /** predicates that choose the statistics: placeholders, mostly */
   readonly predicates: readonly Output[];
+  /** whether training weighs or masks elements */
+  readonly isWeighted: boolean;
 }
 
 /** All normalizations whose moving statistics are known, in the order of the graph. */
@@ -72,6 +74,7 @@ function fusedSite(op: Operation): NormSite | null {
     wide: first ? [channels, ...Array(rank - 2).fill(1)] : [channels],
     mode: fork.predicate !== null ? "switched" : isTraining ? "training" : "inference",
     predicates: fork.predicate === null ? [] : [fork.predicate],
+    isWeighted: false,
     isFused: true,
     rank,
     axes: 1,
@@ -104,6 +107,7 @@ function looseSite(rsqrt: Operation): NormSite | null {
       wide,
       mode: isBatch === null ? "switched" : isBatch ? "training" : "inference",
       predicates: [...new Set([...mean.predicates, ...variance.predicates])],
+      isWeighted: variance.isWeighted,
       isFused: false,
       rank: formula.x.shape?.length ?? null,
       axes: Math.max(1, wide.filter((d) => d !== 1).length),
@@ -180,27 +184,30 @@ interface Moment {
   /** whether it is the batch's; null where a predicate says */
   readonly isBatch: boolean | null;
   readonly predicates: readonly Output[];
+  readonly isWeighted: boolean;
 }
 
 /** Where a mean or variance comes from. */
 function momentOf(value: Output): Moment {
   const moving = variableOf(value);
-  if (moving !== null) return { moving, isBatch: false, predicates: [] };
+  if (moving !== null) return { moving, isBatch: false, predicates: [], isWeighted: false };
   let x = value;
   for (let hops = 0; hops < MOST_HOPS && x.op.inputs.length > 0; hops++) {
-    if (x.op.type === "Mean")
-      return { moving: updatedFrom(value) ?? updatedFrom(x), isBatch: true, predicates: [] };
+    const isWeighted = x.op.type === "DivNoNan"; // a sum over the sum of weights
+    if (x.op.type === "Mean" || isWeighted)
+      return { moving: updatedFrom(value) ?? updatedFrom(x), isBatch: true, predicates: [], isWeighted };
     if (x.op.type === "Merge") {
       const inputs = x.op.inputs.slice(0, 2);
       return {
         moving: inputs.map(variableOf).find((v) => v !== null) ?? null,
         isBatch: null,
+        isWeighted: inputs.some((y) => variableOf(y) === null && momentOf(throughSwitch(y).value).isWeighted),
         predicates: inputs.flatMap((y) => throughSwitch(y).predicate ?? []),
       };
     }
     x = x.op.inputs[0]!;
   }
-  return { moving: null, isBatch: null, predicates: [] };
+  return { moving: null, isBatch: null, predicates: [], isWeighted: false };
 }
 
 /** What enters a branch of a conditional, and the predicate; the value itself where it is in none. */

@@ -66,6 +66,8 @@ export function normsOf(
         layer: site.layer,
         why: "batch renormalization trains on statistics of its own",
       });
+    else if (site.isWeighted)
+      left.set(site.layer, { layer: site.layer, why: "masks or weighs what it sees in training" });
     else if (lacks !== null)
       left.set(site.layer, { layer: site.layer, why: `needs ${lacks}, which is not fed` });
     else groups.set(site.mean, [...(groups.get(site.mean) ?? []), site]);

@@ -5,7 +5,7 @@
  * @see tf_slim layers/layers.py "batch_norm", "_fused_batch_norm"
  */
 
-import { defined, isCompatible, VarscopeError } from "../../base/index.ts";
+import { defined, formatPyShape, isCompatible, VarscopeError } from "../../base/index.ts";
 import { type Graph, Output, smartCond, smartConstant } from "../../graph/index.ts";
 import { reshape } from "../../ops/index.ts";
 import {
@@ -263,8 +263,8 @@ function fusedNorm(input: Output, o: BatchNormOptions): Output {
 function wideWeights(x: Output, weights: Output): Output {
   const batch = x.shape!.slice(0, 1);
   if (!isCompatible(batch, weights.shape)) {
-    const text = (shape: Output["shape"]): string => `(${(shape ?? []).map((d) => d ?? "None").join(", ")},)`;
-    throw invalid(weights, `Shapes ${text(batch)} and ${text(weights.shape)} are incompatible`);
+    const [a, b] = [formatPyShape(batch), formatPyShape(weights.shape)];
+    throw invalid(weights, `Shapes ${a} and ${b} are incompatible`);
   }
   return reshape(weights, [-1, ...Array(x.shape!.length - 1).fill(1)]);
 }
