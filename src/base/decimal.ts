@@ -30,7 +30,7 @@ function shortest(magnitude: number, kind: FloatKind): Digits {
     const text = magnitude.toExponential(fraction); // ties away from zero
     if (ROUND[kind](Number(text)) !== magnitude) continue;
     const found = split(text);
-    const even = scaled(magnitude, fraction - found.exponent).toString();
+    const even = scaledDecimal(magnitude, fraction - found.exponent).toString();
     const same = ROUND[kind](Number(`${even}e${found.exponent - fraction}`)) === magnitude;
     return same && even.length === found.digits.length ? { ...found, digits: even } : found;
   }
@@ -44,7 +44,7 @@ function split(text: string): Digits {
 const bits = new DataView(new ArrayBuffer(8));
 
 /** magnitude · 10^decimals, exactly, rounded to an integer, ties to even. */
-function scaled(magnitude: number, decimals: number): bigint {
+export function scaledDecimal(magnitude: number, decimals: number): bigint {
   bits.setFloat64(0, magnitude);
   const word = bits.getBigUint64(0);
   const biased = Number(word >> 52n);
@@ -71,7 +71,7 @@ export function positional(
 ): { whole: string; fraction: string } {
   const { digits, exponent } = shortest(magnitude, kind);
   if (digits.length - 1 - exponent > decimals) {
-    const text = scaled(magnitude, decimals)
+    const text = scaledDecimal(magnitude, decimals)
       .toString()
       .padStart(decimals + 1, "0");
     return {
@@ -98,7 +98,7 @@ export function scientific(
   let { digits, exponent } = shortest(magnitude, kind);
   const wanted = digits.length - 1 > decimals ? decimals : Math.max(digits.length - 1, least);
   if (wanted !== digits.length - 1 && magnitude > 0) {
-    digits = scaled(magnitude, wanted - exponent).toString();
+    digits = scaledDecimal(magnitude, wanted - exponent).toString();
     if (digits.length > wanted + 1) exponent++; // 9.99 became 10.0
   }
   const fraction = trimZeros(digits.slice(1, wanted + 1));

@@ -3,6 +3,7 @@
 export { type Box, copyRegion, flatStart, intersect, overlap, runOf, wholeBox } from "./box.ts";
 export { joinBytes } from "./bytes.ts";
 export { combineCrc, crc32, crc32c, maskCrc, unmaskCrc } from "./crc32c.ts";
+export { scaledDecimal } from "./decimal.ts";
 export {
   DTYPES,
   type DType,

@@ -16,6 +16,7 @@ import * as broadcast from "./broadcast.ts";
 import * as checkpoint from "./checkpoint.ts";
 import * as checkpointV1 from "./checkpoint-v1.ts";
 import * as clip from "./clip.ts";
+import * as color from "./color.ts";
 import * as compare from "./compare.ts";
 import * as complex from "./complex.ts";
 import * as control from "./control.ts";
@@ -66,9 +67,13 @@ import * as state from "./state.ts";
 import * as stateRows from "./state-rows.ts";
 import * as stitch from "./stitch.ts";
 import * as strided from "./strided.ts";
+import * as stringCode from "./string-code.ts";
 import * as stringEdit from "./string-edit.ts";
 import * as stringHash from "./string-hash.ts";
+import * as stringNumber from "./string-number.ts";
 import * as stringRegex from "./string-regex.ts";
+import * as stringSplitOps from "./string-split.ts";
+import * as stringUnicode from "./string-unicode.ts";
 import * as summary from "./summary.ts";
 import * as table from "./table.ts";
 import * as tensorArray from "./tensor-array.ts";
@@ -95,6 +100,7 @@ export const CORE_OPS = registry(
   checkpoint,
   checkpointV1,
   clip,
+  color,
   compare,
   complex,
   control,
@@ -147,6 +153,10 @@ export const CORE_OPS = registry(
   stringEdit,
   stringHash,
   stringRegex,
+  stringCode,
+  stringNumber,
+  stringSplitOps,
+  stringUnicode,
   strided,
   summary,
   table,
@@ -248,6 +258,7 @@ export {
   resizeImages,
   resizeNearestNeighbor,
 } from "./image-api.ts";
+export * as io from "./io.ts";
 export { split, stack, unstack } from "./join.ts";
 export { qr } from "./linalg.ts";
 export { type LrnOptions, localResponseNormalization } from "./lrn.ts";
@@ -317,6 +328,7 @@ export { readVariable, variableShape } from "./state.ts";
 export { l2Normalize, moments, reduceLogsumexp, reduceStd, reduceVariance } from "./statistics.ts";
 export { dynamicPartition, dynamicStitch } from "./stitch.ts";
 export { type AxisIndex, index, stridedSlice } from "./strided.ts";
+export * as strings from "./strings.ts";
 export {
   type SummaryMergeOptions,
   type SummaryOptions,

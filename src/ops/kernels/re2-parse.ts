@@ -16,7 +16,8 @@ export type Assertion = "begin" | "end" | "beginLine" | "endLine" | "word" | "no
 
 export type Re2Node =
   | { readonly kind: "set"; readonly set: CharSet }
-  | { readonly kind: "all" | "any"; readonly items: readonly Re2Node[] }
+  | { readonly kind: "all"; readonly items: readonly Re2Node[] }
+  | { readonly kind: "any"; readonly items: readonly Re2Node[] }
   | {
       readonly kind: "repeat";
       readonly item: Re2Node;
@@ -123,7 +124,7 @@ class Parser {
   /** `max` -1: any number. Null where no repetition stands. */
   repetition(): { min: number; max: number; greedy: boolean } | null {
     const signs: Record<string, readonly [number, number]> = { "*": [0, -1], "+": [1, -1], "?": [0, 1] };
-    let bounds = signs[this.next ?? ""];
+    let bounds: readonly [number, number] | undefined = signs[this.next ?? ""];
     if (bounds !== undefined) this.at++;
     else if (this.next === "{") bounds = this.counts();
     if (bounds === undefined) return null;

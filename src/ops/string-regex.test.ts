@@ -28,16 +28,11 @@ describe("RegexFullMatch", () => {
     expect(await fits(pattern, text)).toBe(want);
   });
 
-  // RE2 takes linear time for any pattern, JavaScript does not; and some letters mean other things in it
-  test.each(["(a+)+$", "a*a*a*b", "\\d", "\\pL", "[[:alpha:]]", "(?i)a", "a{1,9}{1,9}{1,9}"])(
-    "refuses %s, which may take long or mean something else here",
-    async (pattern) => {
-      await expect(fits(pattern, "a")).rejects.toMatchObject({ code: "UNIMPLEMENTED" });
-    },
-  );
+  test("takes what JavaScript's engine would not end with", async () => {
+    expect(await fits("(a+)+$", `${"a".repeat(5000)}b`)).toBe(false);
+  });
 
-  test("refuses a pattern that is none, and texts that are no paths", async () => {
+  test("refuses a pattern that is none", async () => {
     await expect(fits("[a", "a")).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
-    await expect(fits("a*b*", "a".repeat(5000))).rejects.toMatchObject({ code: "UNIMPLEMENTED" });
   });
 });

@@ -1,0 +1,3 @@
+/** @file `io`: ops that read strings as something else, under the names that `tf.io` has. */
+
+export { decodeBase64, decodeRaw, encodeBase64 } from "./string-code.ts";
