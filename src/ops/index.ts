@@ -16,7 +16,6 @@ import * as broadcast from "./broadcast.ts";
 import * as checkpoint from "./checkpoint.ts";
 import * as checkpointV1 from "./checkpoint-v1.ts";
 import * as clip from "./clip.ts";
-import * as color from "./color.ts";
 import * as compare from "./compare.ts";
 import * as complex from "./complex.ts";
 import * as control from "./control.ts";
@@ -100,7 +99,6 @@ export const CORE_OPS = registry(
   checkpoint,
   checkpointV1,
   clip,
-  color,
   compare,
   complex,
   control,
