@@ -240,11 +240,9 @@ function branchAround(from: ControlFlowContext | null, to: ControlFlowContext | 
 /** The Enter of a constant of the loop that `x` is. @see control_flow_util.py "GetLoopConstantEnter" */
 function constantEnter(x: Output): Operation | null {
   let { op } = x;
-  while (PASSES_ON.has(op.type)) op = op.inputs[0]!.op;
+  while (op.def?.control === "switch" || op.def?.sharesMemory === true) op = op.inputs[0]!.op;
   return op.def?.control === "enter" && op.attrs.is_constant === true ? op : null;
 }
-
-const PASSES_ON: ReadonlySet<string> = new Set(["Switch", "RefSwitch", "Identity", "RefIdentity"]);
 
 const isElsewhere = (value: Output, context: ControlFlowContext | null): VarscopeError =>
   new VarscopeError("UNIMPLEMENTED", `value_ctxt is not a CondContext: ${context?.name ?? "None"}`, {

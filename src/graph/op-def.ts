@@ -125,6 +125,8 @@ export interface OpAspects<I, O, A> {
     | Absent;
   /** the outputs depend on the inputs' shapes alone (Shape, ZerosLike's size, ...): `host` must not look at their data, save that of variants */
   readonly shapeOnly?: boolean;
+  /** the output is a measure of its one input, as a shape or a size: gradients of loops keep it for each round in place of the input */
+  readonly measures?: boolean;
   /** whether `lower` can do it for these dtypes and attrs (and input ranks); by default yes */
   readonly lowers?: (attrs: AttrsOf<A>, inputs: Args<I, Spec>) => boolean;
   /** TensorFlow's sentence for what ONNX Runtime says when it refuses values in this op's nodes; null: as it stands */

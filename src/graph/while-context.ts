@@ -29,9 +29,6 @@ export interface LoopFacts {
   readonly exits: readonly Output[];
 }
 
-/** Ops of a value's shape alone: a gradient keeps their result for each round, not the value. @see control_flow_ops.py "WhileContext.AddOp" */
-const MEASURES: ReadonlySet<string> = new Set(["Shape", "Size", "Rank"]);
-
 /** A loop, being built or there. */
 export class WhileContext implements ControlFlowContext {
   /** the frame's name too */
@@ -90,10 +87,13 @@ export class WhileContext implements ControlFlowContext {
     }
   }
 
-  /** Takes a new op in: its outer inputs enter as constants of the loop, named `<op>/Enter`. */
+  /**
+   * Takes a new op in: its outer inputs enter as constants of the loop, named `<op>/Enter`. What a gradient measures of a value is computed where
+   * the value is. @see control_flow_ops.py "WhileContext.AddOp"
+   */
   addOp(op: Operation): void {
     if (entersAsConstant(op)) return; // made by addValue, in its own context
-    const home = MEASURES.has(op.type) ? this.forwardOf(op.inputs[0]!) : null;
+    const home = op.def?.measures === true ? this.forwardOf(op.inputs[0]!) : null;
     op.context = home ?? this;
     if (home === null || home instanceof WhileContext) (home ?? this).takeIn(op);
     else home.addOp(op);

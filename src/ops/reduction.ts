@@ -74,9 +74,9 @@ const FOLDED = new Set(
  * @see TensorFlow python/framework/tensor_util.py "constant_value"
  */
 export function pythonConstant(x: Output): Tensor | null {
-  const shapeOnly = ["Shape", "Size", "Rank"].includes(x.op.type);
   const found =
-    FOLDED.has(x.op.type) && (shapeOnly || x.op.inputs.every((input) => pythonConstant(input) !== null));
+    FOLDED.has(x.op.type) &&
+    (x.op.def?.measures === true || x.op.inputs.every((input) => pythonConstant(input) !== null));
   return found ? constantValue(x) : null;
 }
 

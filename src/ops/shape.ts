@@ -29,6 +29,7 @@ export const Shape_ = defineOp("Shape", {
   infer: ({ input }) => [{ shape: [input.shape?.length ?? null] }],
   partial: ({ input }) => input.shape,
   shapeOnly: true,
+  measures: true,
   fullType: ({ out_type }) => ({
     id: TFT_SHAPE_TENSOR,
     args: [{ id: out_type === "int32" ? 207 : 208, args: [] }],
@@ -61,6 +62,7 @@ export const Size = defineOp("Size", {
   infer: () => [{ shape: [] }],
   partial: ({ input }) => (isStatic(input.shape) ? [sizeOf(input.shape)] : null),
   shapeOnly: true,
+  measures: true,
   grad: () => [null],
   lower: (onnx, { input }, { out_type }) => {
     const size = onnx.add("Size", [input], {}, { dtype: "int64", shape: [] });
@@ -78,6 +80,7 @@ export const Rank = defineOp("Rank", {
   infer: () => [{ shape: [] }],
   partial: ({ input }) => (input.shape === null ? null : [input.shape.length]),
   shapeOnly: true,
+  measures: true,
   grad: () => [null],
   lower: (onnx, { input }) => {
     if (input.shape !== null) return [onnx.constant(reshaped(shapeTensor([input.shape.length]), []))];

@@ -11,7 +11,6 @@ import type { Variable } from "./variable.ts";
 
 /** Ops that are safe to run, or whose reads TensorFlow leaves alone. */
 const KEPT = new Set(["IsVariableInitialized", "VarIsInitializedOp", "ReadVariableOp", "If"]);
-const VARIABLES = new Set(["Variable", "VariableV2", "VarHandleOp"]);
 
 /** `initial`, computed without reading an uninitialised variable. `name`: the name scope of the variable that it is for, with its slash. */
 export function guarded(graph: Graph, name: string, initial: Output): Output {
@@ -27,7 +26,7 @@ export function guarded(graph: Graph, name: string, initial: Output): Output {
   };
   const safeOp = (op: Operation): Operation => {
     if (KEPT.has(op.type)) return op;
-    if (VARIABLES.has(op.type)) return initializedValue(graph, op)?.op ?? op;
+    if (op.def?.variable !== undefined) return initializedValue(graph, op)?.op ?? op;
     const inputs = op.inputs.map(safeOutput);
     if (inputs.every((x, i) => x === op.inputs[i])) return op;
     const type = op.type === "RefSwitch" ? "Switch" : op.type;
