@@ -30,6 +30,7 @@ import monitored  # noqa: E402
 import objects  # noqa: E402
 import partitioned  # noqa: E402
 import programs  # noqa: E402
+import recurrent  # noqa: E402
 import transforms  # noqa: E402
 import savers  # noqa: E402
 
@@ -180,6 +181,7 @@ COMMANDS += loop_gradients.COMMANDS
 COMMANDS += moving_averages.COMMANDS
 COMMANDS += objects.COMMANDS
 COMMANDS += partitioned.COMMANDS
+COMMANDS += recurrent.COMMANDS
 COMMANDS += savers.COMMANDS
 COMMANDS += keras_file.COMMANDS
 COMMANDS += monitored.COMMANDS
