@@ -1,6 +1,6 @@
 /**
- * @file Loads models, runs, trains and closes them, many times over, and prints what the process holds on the way. Run by memory.test.ts in a
- * process of its own, with --expose-gc: models.mjs LOADS FOLDER.
+ * @file Loads models, runs, trains and closes them, many times over, and prints what the process holds on the way: what of it is alive, and
+ * megabytes. Run by memory.test.ts in a process of its own, with --expose-gc: models.mjs LOADS FOLDER GOLDEN.
  */
 
 import { readFileSync } from "node:fs";
@@ -10,9 +10,44 @@ import { readGraphDef } from "../../src/formats/graph-def/index.ts";
 import { Graph } from "../../src/graph/index.ts";
 import { conv2d, dense, flatten, sparseSoftmaxCrossEntropy } from "../../src/layers/index.ts";
 import { CORE_OPS, placeholder } from "../../src/ops/index.ts";
-import { Session } from "../../src/run/index.ts";
+import { loadRuntime } from "../../src/run/ort-node.ts";
+import type { Runtime } from "../../src/run/runtime.ts";
+import { Session } from "../../src/run/session.ts";
 import { adamOptimizer, loadMetaGraph, saver } from "../../src/train/index.ts";
 import { globalVariablesInitializer } from "../../src/variables/index.ts";
+
+/** Sessions and graphs, to see which of them are gone. */
+const made: WeakRef<Session | Graph>[] = [];
+
+/** Models that the engine was given and has not released. */
+let programs = 0;
+
+/** The engine, counting. */
+async function counting(): Promise<Runtime> {
+  const native = await loadRuntime();
+  return {
+    ...native,
+    async load(...args) {
+      const program = await native.load(...args);
+      programs++;
+      return {
+        run: program.run,
+        async release() {
+          programs--;
+          await program.release();
+        },
+      };
+    },
+  };
+}
+
+const runtime = await counting();
+
+function opened(graph: Graph): Session {
+  const session = new Session(graph, { runtime });
+  made.push(new WeakRef(graph), new WeakRef(session));
+  return session;
+}
 
 /** 270,000 weights, each with two slots: 3 MB. */
 function classifier(): Graph {
@@ -29,7 +64,7 @@ function classifier(): Graph {
 async function save(prefix: string): Promise<void> {
   const g = classifier();
   const init = globalVariablesInitializer(g);
-  await using session = new Session(g);
+  await using session = opened(g);
   await session.run([], { targets: [init] });
   await saver(g).save(session, prefix);
 }
@@ -43,7 +78,7 @@ const image = (rows: number) => {
 async function useModel(prefix: string): Promise<void> {
   const g = new Graph(CORE_OPS);
   const { saver: keeper } = await loadMetaGraph(g, `${prefix}.meta`);
-  await using session = new Session(g);
+  await using session = opened(g);
   await keeper!.restore(session, prefix);
   for (const rows of [1, 2, 2, 2]) await session.run("logits/BiasAdd:0", { feeds: { "x:0": image(rows) } });
   await session.run([], { targets: ["train"], feeds: { "x:0": image(4), "labels:0": [0, 1, 2, 3] } });
@@ -51,7 +86,7 @@ async function useModel(prefix: string): Promise<void> {
 
 /** A loop of TensorFlow 1 with its gradient: runners, stacks and arrays. */
 async function useLoop(bytes: Uint8Array): Promise<void> {
-  await using session = new Session(readGraphDef(bytes, { registry: CORE_OPS }));
+  await using session = opened(readGraphDef(bytes, { registry: CORE_OPS }));
   await session.run(
     "gradients/TensorArrayUnstack/TensorArrayScatter/TensorArrayScatterV3_grad/TensorArrayGatherV3:0",
     {
@@ -66,14 +101,22 @@ async function useLoop(bytes: Uint8Array): Promise<void> {
   );
 }
 
+const megabytes = (bytes: number): number => bytes / 2 ** 20;
+
 /** After finalizers ran. */
-async function heldMegabytes(): Promise<{ rss: number; heap: number }> {
+async function held(): Promise<Readonly<Record<string, number>>> {
   for (let i = 0; i < 4; i++) {
     (globalThis as { gc?: () => void }).gc!();
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  const { rss, heapUsed } = process.memoryUsage();
-  return { rss: rss / 2 ** 20, heap: heapUsed / 2 ** 20 };
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
+  return {
+    alive: made.filter((ref) => ref.deref() !== undefined).length,
+    programs,
+    arrays: megabytes(arrayBuffers),
+    heap: megabytes(heapUsed),
+    rss: megabytes(rss),
+  };
 }
 
 const [loads, folder, golden] = process.argv.slice(2) as [string, string, string];
@@ -81,7 +124,7 @@ const prefix = join(folder, "model");
 const loop = gunzipSync(readFileSync(golden));
 await save(prefix);
 for (let i = 0; i <= Number(loads); i++) {
-  if (i % 50 === 0) console.log(JSON.stringify({ loads: i, ...(await heldMegabytes()) }));
+  if (i % 50 === 0) console.log(JSON.stringify({ loads: i, ...(await held()) }));
   await useModel(prefix);
   if (i % 4 === 0) await useLoop(loop);
 }
