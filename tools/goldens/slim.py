@@ -34,6 +34,7 @@ for module in (base, convolutional, core, pooling):
 tf.layers.BatchNormalization = BatchNormalization
 from tf_slim.layers import initializers, regularizers  # noqa: E402
 from tf_slim.layers import layers as slim  # noqa: E402
+from tf_slim.nets import resnet_utils, resnet_v2  # noqa: E402
 from tf_slim.ops.arg_scope import arg_scope  # noqa: E402
 
 PROGRAMS = {}
@@ -149,6 +150,16 @@ def small():
     tf.identity(logits, name="y")
     tf.global_variables_initializer()
     return run(2, feeds([4, 6, 6, 3], 2, **{"training:0": True, "labels:0": [0, 1, 2, 0]}), ["y:0"])
+
+
+@each(x={})
+def resnet():
+    """slim's own ResNet v2, with few and narrow blocks."""
+    use(False)
+    x = holder("x", [None, 33, 33, 3])
+    with arg_scope(resnet_utils.resnet_arg_scope()):
+        blocks = [resnet_v2.resnet_v2_block("block1", base_depth=2, num_units=2, stride=2), resnet_v2.resnet_v2_block("block2", 4, 1, 1)]
+        resnet_v2.resnet_v2(x, blocks, num_classes=5, is_training=False)
 
 
 def weighted(resource, shape, placeholder=False, fused=True, weights=None, **options):

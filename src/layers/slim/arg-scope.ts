@@ -24,6 +24,7 @@ import {
   maxPool2d,
   type SlimDropoutOptions,
   type SlimPoolOptions,
+  softmax,
 } from "./dense.ts";
 import { slimVarianceScaling, xavierInitializer } from "./initializers.ts";
 import type { SlimOptions, SlimScopeOptions } from "./layer.ts";
@@ -40,6 +41,7 @@ export interface SlimLayerOptions {
   readonly avgPool2d: SlimPoolOptions;
   readonly dropout: SlimDropoutOptions;
   readonly flatten: SlimScopeOptions;
+  readonly softmax: SlimScopeOptions;
 }
 
 /** Options that all layers `K` take. */
@@ -71,6 +73,7 @@ export interface Slim {
   readonly avgPool2d: Pooling<"avgPool2d">;
   readonly dropout: Simple<"dropout">;
   readonly flatten: Simple<"flatten">;
+  readonly softmax: Simple<"softmax">;
   readonly xavierInitializer: typeof xavierInitializer;
   readonly varianceScalingInitializer: typeof slimVarianceScaling;
   readonly l1Regularizer: typeof slimL1;
@@ -92,6 +95,7 @@ const withDefaults = (d: Defaults): Slim => ({
   avgPool2d: (x, size, o) => avgPool2d(x, size, { ...d.avgPool2d, ...o }),
   dropout: (x, o) => dropout(x, { ...d.dropout, ...o }),
   flatten: (x, o) => flatten(x, { ...d.flatten, ...o }),
+  softmax: (x, o) => softmax(x, { ...d.softmax, ...o }),
   xavierInitializer,
   varianceScalingInitializer: slimVarianceScaling,
   l1Regularizer: slimL1,

@@ -1,8 +1,10 @@
 /** @file slim's layers without a window, and its pooling. @see tf_slim layers/layers.py */
 
+import { mergeShapes } from "../../base/index.ts";
 import type { Output } from "../../graph/index.ts";
+import { softmax as matrixSoftmax, reshape, shape } from "../../ops/index.ts";
 import * as layers from "../dense.ts";
-import type { Pair } from "../layer.ts";
+import { needDim, type Pair } from "../layer.ts";
 import { averagePooling2d, maxPooling2d } from "../pooling.ts";
 import {
   kernelOptions,
@@ -27,6 +29,19 @@ export const fullyConnected = (x: Output, numOutputs: number, o: SlimOptions = {
 /** [batch, ...] as [batch, product of the rest]. Scopes: `Flatten`. */
 export const flatten = (x: Output, o: SlimScopeOptions = {}): Output =>
   slimLayer(x, "Flatten", o, () => layers.flatten(x));
+
+/**
+ * exp(x) over its sum along the last axis, through a matrix. Scopes: `softmax`.
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - the last dim is not known
+ */
+export const softmax = (x: Output, o: SlimScopeOptions = {}): Output =>
+  slimLayer(x, "softmax", o, () => {
+    const rows = reshape(x, [-1, needDim(x, -1, null, "last")]);
+    const y = reshape(matrixSoftmax(rows), shape(x));
+    y.shape = mergeShapes(y.shape, x.shape);
+    return y;
+  });
 
 export interface SlimDropoutOptions extends SlimScopeOptions {
   /** probability that an element is kept: 0.5 */

@@ -8,7 +8,7 @@ import {
   sparseSoftmaxCrossEntropy,
   weightedMoments,
 } from "../../../src/layers/index.ts";
-import { setRandomSeed } from "../../../src/ops/index.ts";
+import { pad, setRandomSeed } from "../../../src/ops/index.ts";
 import { gradientDescentOptimizer } from "../../../src/train/index.ts";
 import {
   GraphKeys,
@@ -116,11 +116,7 @@ export function smallNet(x: Output, isTraining: boolean | Output): Output {
       residual = conv2d(residual, 8, 1, { activationFn: null, scope: "conv3" });
       return relu(add(shortcut, residual));
     });
-    const pooled = g.nameScope("pool5", (name) => {
-      const over = g.constant([1, 2], { dtype: "int32", name: "reduction_indices" });
-      return g.add("Mean", [block, over], { name, attrs: { keep_dims: true } });
-    });
-    const logits = net.conv2d(pooled, 3, 1, { activationFn: null, scope: "logits" });
+    const logits = net.conv2d(pool5(block), 3, 1, { activationFn: null, scope: "logits" });
     return g.add("Squeeze", [logits], { name: "SpatialSqueeze", attrs: { squeeze_dims: [1, 2] } });
   });
 }
@@ -139,6 +135,74 @@ function small(g: Graph): void {
   identity(logits, "y");
   globalVariablesInitializer(g);
 }
+
+/** slim's ResNet v2, with few and narrow blocks. */
+function resnet(g: Graph): void {
+  use(g, false);
+  const ends = "resnet_v2/_end_points";
+  const of = slim
+    .argScope(["batchNorm"], { isTraining: false, decay: 0.997, epsilon: 1e-5, scale: true })
+    .argScope(["maxPool2d"], { padding: "SAME" });
+  const plain = of.argScope(["conv2d"], {
+    weightsRegularizer: slim.l2Regularizer(1e-4),
+    weightsInitializer: slim.varianceScalingInitializer(),
+    outputsCollections: ends,
+    activationFn: null,
+  });
+  const net = plain.argScope(["conv2d"], { activationFn: relu, normalizerFn: (y) => of.batchNorm(y) });
+  const convSame = (
+    from: typeof net,
+    x: Output,
+    n: number,
+    size: number,
+    stride: number,
+    scope: string,
+  ): Output => {
+    if (stride === 1) return from.conv2d(x, n, size, { scope });
+    const [before, all] = [Math.floor((size - 1) / 2), size - 1];
+    const margin = [before, all - before];
+    const padded = pad(
+      x,
+      g.constant([[0, 0], margin, margin, [0, 0]], { dtype: "int32", name: "Pad/paddings" }),
+    );
+    return from.conv2d(padded, n, size, { stride, padding: "VALID", scope });
+  };
+  const bottleneck = (x: Output, depth: number, stride: number): Output =>
+    variableScope(g, null, { defaultName: "bottleneck_v2" }, () => {
+      const preact = net.batchNorm(x, { activationFn: relu, scope: "preact" });
+      const whole = (): Output => (stride === 1 ? x : net.maxPool2d(x, 1, { stride, scope: "shortcut" }));
+      const shortcut =
+        x.shape!.at(-1) === depth ? whole() : plain.conv2d(preact, depth, 1, { stride, scope: "shortcut" });
+      let residual = net.conv2d(preact, depth / 4, 1, { scope: "conv1" });
+      residual = convSame(net, residual, depth / 4, 3, stride, "conv2");
+      const y = add(shortcut, plain.conv2d(residual, depth, 1, { scope: "conv3" }));
+      g.addToCollection(ends, y);
+      return y;
+    });
+  const images = holder(g, "x", [null, 33, 33, 3]);
+  variableScope(g, "resnet_v2", {}, () => {
+    let y = convSame(plain, images, 64, 7, 2, "conv1");
+    y = net.maxPool2d(y, 3, { scope: "pool1" });
+    for (const [block, depth, strides] of [
+      ["block1", 8, [1, 2]],
+      ["block2", 16, [1]],
+    ] as const)
+      variableScope(g, block, {}, () => {
+        for (const [i, stride] of strides.entries())
+          y = variableScope(g, `unit_${i + 1}`, {}, () => bottleneck(y, depth, stride));
+        g.addToCollection(ends, y);
+      });
+    y = net.batchNorm(y, { activationFn: relu, scope: "postnorm" });
+    y = plain.conv2d(pool5(y), 5, 1, { scope: "logits" });
+    net.softmax(y, { scope: "predictions" });
+  });
+}
+
+const pool5 = (x: Output): Output =>
+  x.graph.nameScope("pool5", (name) => {
+    const over = x.graph.constant([1, 2], { dtype: "int32", name: "reduction_indices" });
+    return x.graph.add("Mean", [x, over], { name, attrs: { keep_dims: true } });
+  });
 
 const weighted =
   (shape: readonly number[], options: BatchNormOptions = {}, asksPlaceholder = false) =>
@@ -178,6 +242,7 @@ export const SLIM_PROGRAMS: Record<string, Program> = {
   ...both("first", first),
   initial_x: initial,
   small_x: small,
+  resnet_x: resnet,
   ...both("weights_rank2", weighted([4, 3], { scale: true })),
   weights_images: weighted([4, 2, 2, 3], { zeroDebiasMovingMean: true }, true),
   weights_first: weighted([4, 3, 2, 2], { dataFormat: "NCHW", updatesCollections: null, scope: "bn" }),
