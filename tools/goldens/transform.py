@@ -410,4 +410,5 @@ def main():
         print(name, folded if isinstance(folded, str) else "compared")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -58,8 +58,9 @@ export function stepOf(op: Operation, x: Output, channels: Channels): Step | nul
   const index = op.inputs.indexOf(x);
   if (index < 0 || op.inputs.lastIndexOf(x) !== index || !FLOATS.has(x.dtype)) return null;
   if (isFusedNorm(op)) {
-    const fits = channelAxis(String(op.attrs.data_format), channels.rank) === channels.axis;
-    if (index !== 0 || !fits || channels.rank !== 4 || op.attrs.is_training !== false) return null;
+    const format = String(op.attrs.data_format);
+    const fits = channelAxis(format, channels.rank) === channels.axis && format.length === channels.rank;
+    if (index !== 0 || !fits || op.attrs.is_training !== false) return null;
     return op.inputs.slice(1).every((y) => perChannel(y, channels, true) !== null)
       ? { op, index, scales: true, fused: true }
       : null;

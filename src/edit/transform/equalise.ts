@@ -46,6 +46,8 @@ const SCALED: ReadonlySet<string> = new Set([
   "LeakyRelu",
   "MaxPool",
   "AvgPool",
+  "MaxPool3D",
+  "AvgPool3D",
   "Pad",
   "MirrorPad",
 ]);

@@ -19,6 +19,7 @@ import {
 import { biasAttrs, describe, type Folded, vector } from "./fold-after.ts";
 import {
   inputChannels,
+  isTransposed,
   isUnpadded,
   type Linear,
   scaleRecipe,
@@ -112,7 +113,7 @@ export function foldBefore(draft: Draft, before: Before, origins: Origins | unde
 }
 
 const paddingOf = (op: Operation): string =>
-  op.type === "Conv2DBackpropInput" ? "a transposed convolution" : `${String(op.attrs.padding)} padding`;
+  isTransposed(op) ? "a transposed convolution" : `${String(op.attrs.padding)} padding`;
 
 /** A BiasAdd takes the name of the op, which gets another; returns that. */
 function addBehind(draft: Draft, { op, value }: Linear, bias: string): string {

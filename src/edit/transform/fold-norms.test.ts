@@ -25,9 +25,9 @@ interface Case {
 }
 
 const GOLDENS = new URL("../../../tests/goldens/transform/", import.meta.url);
-const { cases } = JSON.parse(readFileSync(new URL("manifest.json", GOLDENS), "utf8")) as {
-  readonly cases: Readonly<Record<string, Case>>;
-};
+const casesOf = (file: string): Readonly<Record<string, Case>> =>
+  JSON.parse(readFileSync(new URL(file, GOLDENS), "utf8")).cases;
+const cases = { ...casesOf("manifest.json"), ...casesOf("volumes.json") };
 const fromWire = ({ dtype, shape, data }: Wire): Tensor =>
   fromBytes(dtype, shape, Uint8Array.from(Buffer.from(data, "base64")));
 const open = (name: string): Graph =>
@@ -119,6 +119,24 @@ test.each([
   ["NCHW folds", "channels_first"],
 ])("%s; TensorFlow's folder does not, or needs a GPU", async (_, name) => {
   await foldsAll(name);
+});
+
+test.each([
+  ["Conv3D-BN folds", "conv3d_bn"],
+  ["Conv3D-bias-BN folds", "conv3d_bias_bn"],
+  ["Conv3D-BN folds where BN is decomposed", "conv3d_small_ops"],
+  ["Conv3D-BN folds, NCDHW", "conv3d_channels_first"],
+  ["conv3d_transpose-BN folds", "conv3d_transpose_bn"],
+  ["BN-Conv3D (VALID) folds, its shift behind the convolution", "bn_conv3d_valid"],
+  ["BN-Conv3D of 1x1x1 folds, its shift behind the convolution", "bn_conv3d_1x1x1"],
+  ["BN-Conv3D (SAME): the scale folds", "bn_conv3d_same"],
+  ["BN-conv3d_transpose: the scale folds", "bn_conv3d_transpose"],
+])("%s; TensorFlow's folder leaves volumes alone", async (_, name) => {
+  expect(cases[name]!.folded).toBe("leaves it alone");
+  const { graph } = await foldsAll(name);
+  const shiftsBefore = ["bn_conv3d_same", "bn_conv3d_transpose"].includes(name);
+  const [bias] = graph.operations.filter((op) => op.type === "BiasAdd");
+  expect(/^Conv3D/.test(bias!.inputs[0]!.op.type)).toBe(!shiftsBefore);
 });
 
 test("BN-conv (SAME): the scale folds, the shift stays before the padding", async () => {

@@ -31,12 +31,17 @@ interface Kind {
   readonly inAxes: readonly number[];
 }
 
-/** @see TensorFlow core/ops/nn_ops.cc: filters are [height, width, in, out], in a gradient's place [height, width, out, in] */
+/** @see TensorFlow core/ops/nn_ops.cc: filters are [(depth,) height, width, in, out], in a gradient's place [..., out, in] */
 const KINDS: Readonly<Record<string, Kind>> = {
   Conv2D: { data: 0, weights: 1, outAxes: [3], inAxes: [2] },
   DepthwiseConv2dNative: { data: 0, weights: 1, outAxes: [2, 3], inAxes: [2] },
   Conv2DBackpropInput: { data: 2, weights: 1, outAxes: [2], inAxes: [3] },
+  Conv3D: { data: 0, weights: 1, outAxes: [4], inAxes: [3] },
+  Conv3DBackpropInputV2: { data: 2, weights: 1, outAxes: [3], inAxes: [4] },
 };
+
+/** Whether the op is a convolution backwards, which makes images larger. */
+export const isTransposed = ({ type }: Operation): boolean => KINDS[type]?.data === 2;
 
 /** The op as a linear one with constant weights; null if it is none, or why its weights do not serve. */
 export function linearOf(op: Operation): Linear | string | null {
@@ -145,10 +150,10 @@ export function shiftRecipe(linear: Linear, shift: Output, origins: Origins): Ou
 /** Whether the convolution sees its input alone, no zeros around it, so that a shift of the input is a shift of the output. */
 export function isUnpadded({ op, value }: Linear): boolean {
   if (op.type === "MatMul") return true;
-  if (op.type === "Conv2DBackpropInput") return false; // at the borders fewer taps meet
+  if (isTransposed(op)) return false; // at the borders fewer taps meet
   if (op.attrs.padding === "VALID") return true;
   if (op.attrs.padding === "EXPLICIT") return (op.attrs.explicit_paddings as number[]).every((p) => p === 0);
-  return value.shape[0] === 1 && value.shape[1] === 1;
+  return value.shape.slice(0, -2).every((k) => k === 1);
 }
 
 /** Largest and smallest weight of each channel of the output. */
