@@ -85,37 +85,32 @@ function canLower(dtype: Parameters<typeof movable>[0], { indices, data }: Stitc
   return rows !== null && rows.length > 0;
 }
 
-/**
- * merged[indices[m][i]] = data[m][i]; the last one given wins.
- * @see TensorFlow core/kernels/dynamic_stitch_op.cc; python/ops/data_flow_grad.py "_DynamicStitchGrads"
- */
-export const DynamicStitch = defineOp("DynamicStitch", {
-  inputs: { indices: "N*int32", data: "N*T" },
-  outputs: { merged: "T" },
-  attrs: { N: attr.int({ min: 1 }), T: attr.type() },
-  infer: (inputs) => [stitchedShape(inputs)],
-  grad: (g, op, [dy], { N }) => stitchGrad(g, op.inputs.slice(0, N), dy!),
-  lower: (onnx, inputs) => [lowerStitch(onnx, inputs)],
-  lowers: ({ T }, inputs) => canLower(T, inputs),
-  host: (inputs) => [stitched(inputs)],
-});
+/** Rows of several tensors at their places in one. */
+const stitchOp = <N extends string>(type: N) =>
+  defineOp(type, {
+    inputs: { indices: "N*int32", data: "N*T" },
+    outputs: { merged: "T" },
+    attrs: { N: attr.int({ min: 1 }), T: attr.type() },
+    infer: (inputs) => [stitchedShape(inputs)],
+    grad: (g, op, [dy], { N }) => stitchGrad(g, op.inputs.slice(0, N), dy!),
+    lower: (onnx, inputs) => [lowerStitch(onnx, inputs)],
+    lowers: ({ T }, inputs) => canLower(T, inputs),
+    host: (inputs) => [stitched(inputs)],
+  });
 
 function stitchGrad(g: Graph, indices: readonly Output[], dy: Output): (Output | null)[] {
   const parts = indices.map((ids) => g.add("GatherV2", [dy, ids, 0], { attrs: { Taxis: "int32" } }));
   return [...indices.map(() => null), ...parts];
 }
 
+/**
+ * merged[indices[m][i]] = data[m][i]; the last one given wins.
+ * @see TensorFlow core/kernels/dynamic_stitch_op.cc; python/ops/data_flow_grad.py "_DynamicStitchGrads"
+ */
+export const DynamicStitch = stitchOp("DynamicStitch");
+
 /** DynamicStitch that may write in any order. @see TensorFlow core/ops/data_flow_ops.cc "ParallelDynamicStitch" */
-export const ParallelDynamicStitch = defineOp("ParallelDynamicStitch", {
-  inputs: { indices: "N*int32", data: "N*T" },
-  outputs: { merged: "T" },
-  attrs: { N: attr.int({ min: 1 }), T: attr.type() },
-  infer: (inputs) => [stitchedShape(inputs)],
-  grad: (g, op, [dy], { N }) => stitchGrad(g, op.inputs.slice(0, N), dy!),
-  lower: (onnx, inputs) => [lowerStitch(onnx, inputs)],
-  lowers: ({ T }, inputs) => canLower(T, inputs),
-  host: (inputs) => [stitched(inputs)],
-});
+export const ParallelDynamicStitch = stitchOp("ParallelDynamicStitch");
 
 /** Rows of `data[m]` at `indices[m]` of one tensor. Named "DynamicStitch". */
 export const dynamicStitch = (
