@@ -6,8 +6,9 @@
  * @see TensorFlow core/common_runtime/inline_function_utils.h "KeepCallerNode"
  */
 
-import { type DType, isCompatible, mergeShapes, type Shape, tensor, VarscopeError } from "../base/index.ts";
+import { type DType, isCompatible, tensor, VarscopeError } from "../base/index.ts";
 import {
+  COND_CONTEXT,
   type CustomGradient,
   cond,
   type FuncValue,
@@ -17,12 +18,15 @@ import {
   inferOutputs,
   type Operation,
   Output,
+  WHILE_CONTEXT,
   WhileContext,
   whileLoop,
   withContext,
 } from "../graph/index.ts";
-import { type Body, functionBody } from "../run/control/function-body.ts";
-import { customGradient, gradientType, isOf, noteGradient } from "./custom.ts";
+import { functionBody } from "../run/control/function-body.ts";
+import { checkFit } from "../run/control/inline.ts";
+import { Copies, commonShape, keepShapes, neededOf } from "./copies.ts";
+import { customGradient, gradientType, noteGradient } from "./custom.ts";
 import { isTrainable, opsBetween } from "./reach.ts";
 
 /** Functions that call each other deeper than this call themselves without end. */
@@ -73,10 +77,20 @@ export class Unfolding {
   private readonly graph: Graph;
   /** functions that are being copied, each called by the one before */
   private readonly open: Copies[] = [];
+  /** what gradients of ops inside need of a function's values, by function */
+  private readonly captured = new Map<string, string[]>();
   private left = MAX_OPS;
 
   constructor(graph: Graph) {
     this.graph = graph;
+    for (const gradient of graph.customGradients.values())
+      for (const x of gradient?.captured ?? []) if ("func" in x) this.capturedIn(x.func).push(x.output);
+  }
+
+  private capturedIn(func: string): string[] {
+    const list = this.captured.get(func) ?? [];
+    this.captured.set(func, list);
+    return list;
   }
 
   /** The results of a function, called in the context and name scope that are open. */
@@ -87,7 +101,7 @@ export class Unfolding {
   /** One call of the graph. */
   unfold(op: Operation): void {
     const { graph } = this;
-    const count = graph.operations.length;
+    const takeBack = remember(graph, op);
     const make = (): Made =>
       graph.nameScope(`${op.name}/`, (scope) =>
         graph.controlDependencies(op.controlInputs, () => {
@@ -96,7 +110,8 @@ export class Unfolding {
         }),
       );
     try {
-      const inPlace = (): Made => withContext(graph, op.context, make);
+      const onDevice = (): Made => (op.device === "" ? make() : graph.withDevice(op.device, make));
+      const inPlace = (): Made => withContext(graph, op.context, onDevice);
       const { results, effects } = graph.controlDependencies(null, () =>
         graph.withDevice(null, () => graph.colocateWith(null, inPlace, true)),
       );
@@ -105,7 +120,7 @@ export class Unfolding {
         if (!isCompatible(y.shape, results[i]!.shape)) y.shape = null;
       inferOutputs(op);
     } catch (e) {
-      graph.takeBack(count);
+      takeBack();
       throw e;
     }
   }
@@ -245,12 +260,6 @@ export class Unfolding {
     };
   }
 
-  /** What gradients of ops inside need of the function's values. */
-  private capturedIn(func: string): string[] {
-    const gradients = [...this.graph.customGradients.values()];
-    return gradients.flatMap((g) => (g?.captured ?? []).filter(isOf(func)).map((x) => x.output));
-  }
-
   private valuesFor({ captured }: CustomGradient): Output[] | null {
     const values = captured.map((x) =>
       x instanceof Output ? x : this.open.findLast((c) => c.func === x.func)?.named(x.output),
@@ -258,17 +267,26 @@ export class Unfolding {
     return values.includes(undefined) ? null : (values as Output[]);
   }
 
+  /** Counts an op, with its name and control edges; the deeper it lies, the more names and contexts take note of it. */
+  private spend(name: string, edges: number): void {
+    this.left -=
+      1 + Math.floor(edges / 4) + Math.floor(name.length / 256) + Math.floor(this.open.length ** 2 / 16);
+    if (this.left >= 0) return;
+    throw new VarscopeError("RESOURCE_EXHAUSTED", `functions make more than ${MAX_OPS} ops`, {
+      at: name.split("/", 1)[0]!.slice(0, 200),
+      hint: "they call each other too often; no program needs that",
+    });
+  }
+
   private place(op: Operation, copies: Copies): void {
     const { graph } = this;
-    if (--this.left < 0) {
-      throw new VarscopeError("RESOURCE_EXHAUSTED", `functions make more than ${MAX_OPS} ops`, {
-        at: op.name,
-      });
-    }
     const inputs = op.inputs.map((x) => copies.output(x));
     const controlInputs = copies.operations(op.controlInputs);
     if (isCall(op)) {
-      const make = (scope: string): Made => this.call(op, inputs, scope);
+      const make = (scope: string): Made => {
+        this.spend(scope, controlInputs.length);
+        return this.call(op, inputs, scope);
+      };
       const made = graph.controlDependencies(controlInputs, () => graph.nameScope(op.name, make));
       copies.set(op, made.results, [...made.effects, ...made.results.map((x) => x.op)]);
       return;
@@ -292,66 +310,28 @@ export class Unfolding {
       controlInputs,
       ...(op.device === "" ? {} : { device: op.device }),
     });
+    this.spend(copy.name, controlInputs.length);
     keepShapes(copy.outputs, op.outputs);
     copies.set(op, copy.outputs, [copy]);
     if (gradientType(op) !== undefined) copies.custom.push(copy);
   }
 }
 
+/** Gives back a graph as it is now. */
+function remember(graph: Graph, { context }: Operation): () => void {
+  const count = graph.operations.length;
+  const lists = [graph.collections.get(COND_CONTEXT), graph.collections.get(WHILE_CONTEXT), context?.nested];
+  const lengths = lists.map((list) => list?.length);
+  return () => {
+    graph.takeBack(count);
+    for (const [i, list] of lists.entries()) list?.splice(lengths[i]!);
+    for (const [i, key] of [COND_CONTEXT, WHILE_CONTEXT].entries())
+      if (lists[i] === undefined) graph.collections.delete(key);
+  };
+}
+
 /** Attributes that speak of the function's own graph. */
 const PLACES = new Set(["_class", "_output_shapes"]);
-
-/** What stands in the graph for the ops of a function. */
-class Copies {
-  readonly func: string;
-  /** ops that bring their gradient along */
-  readonly custom: Operation[] = [];
-  private readonly body: Body;
-  private readonly outputs = new Map<Output, Output>();
-  private readonly ops = new Map<Operation, readonly Operation[]>();
-
-  constructor(func: string, body: Body, args: readonly Output[]) {
-    this.func = func;
-    this.body = body;
-    for (const [i, x] of body.args.entries()) this.set(x.op, [args[i]!], []);
-  }
-
-  set(op: Operation, outputs: readonly Output[], ops: readonly Operation[]): void {
-    for (const [i, x] of outputs.entries()) this.outputs.set(op.output(i), x);
-    this.ops.set(op, ops);
-  }
-
-  output(x: Output): Output {
-    const found = this.outputs.get(x);
-    if (found !== undefined) return found;
-    throw new VarscopeError("INVALID_ARGUMENT", `output ${x.index} does not exist`, { at: x.op.name });
-  }
-
-  /** What stands for `mul:0` of the function. */
-  named(name: string): Output | undefined {
-    return this.outputs.get(outputNamed(this.body, name) as Output);
-  }
-
-  operations(ops: readonly Operation[]): Operation[] {
-    return [...new Set(ops.flatMap((op) => this.ops.get(op) ?? []))];
-  }
-}
-
-const outputNamed = ({ graph }: Body, name: string): Output | undefined => {
-  const [op = "", index = "0"] = name.split(":");
-  return graph.findOperation(op)?.outputs[Number(index)];
-};
-
-/** The ops that results, effects and other outputs need, arguments aside, each after what it needs. */
-function neededOf(body: Body, others: readonly string[]): Operation[] {
-  const { graph, args, results, controls } = body;
-  const outputs = [...results, ...others.flatMap((name) => outputNamed(body, name) ?? [])];
-  const needed = new Set<Operation>([...outputs.map((x) => x.op), ...controls]);
-  for (const op of needed)
-    for (const x of [...op.inputs.map((y) => y.op), ...op.controlInputs]) needed.add(x);
-  for (const x of args) needed.delete(x.op);
-  return graph.operations.filter((op) => needed.has(op));
-}
 
 const typesOf = (op: Operation): DType[] => op.outputs.map((x) => x.dtype);
 
@@ -366,32 +346,3 @@ function joined(given: Output | readonly Output[], op: Operation): Made {
 /** Numbers are true where they are not 0, strings where they are not empty. */
 const asBool = (x: Output): Output =>
   x.dtype === "bool" ? x : x.graph.add("NotEqual", [x, tensor(x.dtype === "string" ? "" : 0, x.dtype)]);
-
-function keepShapes(
-  to: readonly Output[],
-  from: readonly { readonly shape: Shape | null; readonly handle?: Output["handle"] }[],
-): void {
-  for (const [i, { shape, handle }] of from.entries()) {
-    const y = to[i]!;
-    if (isCompatible(y.shape, shape)) y.shape = mergeShapes(y.shape, shape);
-    y.handle ??= handle ?? null;
-  }
-}
-
-/** The dims that two shapes agree on. */
-const commonShape = (a: Shape | null, b: Shape | null): Shape | null =>
-  a === null || b === null || a.length !== b.length ? null : a.map((d, i) => (d === b[i] ? d : null));
-
-function checkFit(found: readonly Output[], wanted: readonly DType[], what: string, at: string): void {
-  const fits = (x: Output, i: number): boolean =>
-    x.dtype === wanted[i] || wanted[i] === "invalid" || x.dtype === "invalid";
-  if (found.length === wanted.length && found.every(fits)) return;
-  throw new VarscopeError(
-    "INVALID_ARGUMENT",
-    `${what}: ${found.length} (${found
-      .slice(0, 8)
-      .map((x) => x.dtype)
-      .join(", ")}), its caller has ${wanted.length} (${wanted.slice(0, 8).join(", ")})`,
-    { at },
-  );
-}

@@ -5,7 +5,7 @@
  * @see TensorFlow python/saved_model/function_deserialization.py "_gen_gradient_func"
  */
 
-import type { Captured, CustomGradient, Grad, Graph, Operation, Output } from "../graph/index.ts";
+import type { CustomGradient, Grad, Graph, Operation, Output } from "../graph/index.ts";
 import { GRADIENT_TYPE } from "../graph/index.ts";
 
 /** The gradient of an op, and the values that it needs. */
@@ -25,12 +25,6 @@ export function customGradient(graph: Graph, op: Operation): CustomGradient | nu
   const type = gradientType(op);
   return type === undefined ? null : (graph.customGradients.get(type) ?? null);
 }
-
-/** Whether a value is inside of this function. */
-export const isOf =
-  (func: string) =>
-  (x: Captured): x is { readonly func: string; readonly output: string } =>
-    "func" in x && x.func === func;
 
 /** Notes that `op` has this gradient. */
 export const noteGradient = (op: Operation, gradient: CustomGradient, values: readonly Output[]): void =>

@@ -1,5 +1,8 @@
 """Commands of worker.py: graphs whose functions varscope took apart, differentiated; models that it trained on, trained on."""
 
+import base64
+
+import loop_gradients
 import tensorflow as tf2
 from tensorflow.python.eager import context
 
@@ -52,4 +55,49 @@ def fine_tuned_model(folder, loss, feeds, steps=3):
         return {"losses": losses, "trainable": [v.name for v in tf.trainable_variables()]}
 
 
-COMMANDS = [fine_tuned_gradients, fine_tuned_checkpoint, fine_tuned_model]
+def called(block):
+    """Each block of a program in a function of its own."""
+
+    def call(spec, values, counters, model):
+        n = len(values)
+        f = tf2.function(lambda *given: block(spec, given[:n], given[n:], model))
+        return f(*values, *counters)
+
+    return call
+
+
+def of_functions(spec, shape, feed, **_):
+    """A program of functions and TensorFlow 2's control flow: its graph, and the gradients' values."""
+    with tf.Graph().as_default() as graph:
+        tf.get_variable_scope().set_use_resource(True)
+        x = tf.placeholder(tf.float32, shape, name="x")
+        items = loop_gradients.VARIABLES.items()
+        model = {n: tf.get_variable(n, loop_gradients.SHAPES[n], initializer=tf.constant_initializer(v)) for n, v in items}
+        ys = loop_gradients.block(spec, [x], [], model)
+        init = tf.global_variables_initializer().name
+        data = base64.b64encode(graph.as_graph_def().SerializeToString(deterministic=True)).decode()
+        grads = tf.gradients(ys, [x, *model.values()])
+        dense = [tf.zeros([1]) if g is None else tf.convert_to_tensor(g) for g in grads]
+        with tf.Session() as session:
+            session.run(init)
+            values = [v.ravel().tolist() for v in session.run([*ys, *dense], {x: feed})]
+        return {"graph": data, "init": init, "ys": [y.name for y in ys], "values": values}
+
+
+def function_gradients(programs, feed):
+    """For each program of loop_gradients.py: its graph and values; null where TensorFlow does not build or run it."""
+    block = loop_gradients.block
+    loop_gradients.block = called(block)
+    results = []
+    try:
+        for program in programs:
+            try:
+                results.append(of_functions(**program, feed=feed))
+            except (ValueError, tf.errors.InvalidArgumentError):
+                results.append(None)  # a shape that grows from round to round
+    finally:
+        loop_gradients.block = block
+    return results
+
+
+COMMANDS = [function_gradients, fine_tuned_gradients, fine_tuned_checkpoint, fine_tuned_model]

@@ -5,8 +5,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   globalVariablesInitializer,
+  gradients,
   placeholder,
+  readGraphDef,
   reduceMean,
+  Session,
   squaredDifference,
   type Tensor,
   tensor,
@@ -23,7 +26,10 @@ import {
   saveSavedModel,
 } from "varscope/train";
 import { describe, expect, test } from "vitest";
+import { densify, isIndexedSlices } from "../../src/graph/index.ts";
+import { CORE_OPS } from "../../src/ops/index.ts";
 import { feedsOf, gradientsOf, graphOf, PROGRAMS, readTensor } from "../conformance/function-gradients.ts";
+import { randomProgram } from "./loop-gradients.ts";
 import { fromWire, type TensorFlow, toWire, type WireTensor } from "./tensorflow.ts";
 
 const RUNNABLE = PROGRAMS.filter((p) => p.error === undefined);
@@ -39,14 +45,43 @@ function expectNear(got: readonly number[], want: readonly number[], tolerance: 
 
 const flat = (ts: readonly Tensor[]): number[] => ts.flatMap(toNumbers);
 
+interface Answer {
+  /** GraphDef, base64 */
+  readonly graph: string;
+  readonly init: string;
+  readonly ys: readonly string[];
+  /** of ys and of the gradients: a single 0 where there is none */
+  readonly values: readonly (readonly number[])[];
+}
+
+const COUNT = Number(process.env.VARSCOPE_FUNCTIONS ?? 5);
+const FEED = [0.5, -0.3];
+
+async function ourValues({ graph: bytes, init, ys, values }: Answer): Promise<number[]> {
+  const graph = readGraphDef(Buffer.from(bytes, "base64"), { registry: CORE_OPS });
+  const xs = ["x:0", "w:0", "v:0", "table:0"].map((name) => graph.output(name));
+  const grads = gradients(
+    ys.map((y) => graph.output(y)),
+    xs,
+  );
+  await using session = new Session(graph, { warn: () => {} });
+  await session.run([], { targets: [init] });
+  const there = grads.flatMap((g) => (g === null ? [] : [isIndexedSlices(g) ? densify(g) : g]));
+  const names = [...ys, ...there.map((g) => g.name)];
+  const found = ((await session.run(names, { feeds: { "x:0": FEED } })) as Tensor[]).map(toNumbers);
+  return [
+    ...found.splice(0, ys.length),
+    ...grads.map((g, i) => (g === null ? values[ys.length + i]!.map(() => 0) : found.shift()!)),
+  ].flat();
+}
+
 /** A model with a loss on its signature, and steps of an optimizer. */
-async function tuning(name: string, output: string, optimizer: Optimizer) {
+async function tuning(name: string, input: string, output: string, optimizer: Optimizer) {
   const folder = fileURLToPath(new URL(name, MODELS));
   const model = await loadSavedModel(folder);
   const { graph, session } = model;
-  const { outputs, inputs } = model.signatures.serving_default!;
-  const y = graph.output((outputs[output]!.encoding as { value: string }).value);
-  const x = (Object.values(inputs)[0]!.encoding as { value: string }).value;
+  const y = model.output(output);
+  const x = model.input(input).name;
   const target = placeholder(graph, "float32", { shape: y.shape, name: "target" });
   const loss = reduceMean(squaredDifference(y, target));
   const step = optimizer.minimize(loss);
@@ -77,6 +112,15 @@ export function functionGradientSuite(tf: TensorFlow | null, folder: string): vo
         }
       }
     }, 120_000);
+
+    test(`${COUNT} random programs of functions have TensorFlow's gradients`, async () => {
+      const programs = Array.from({ length: COUNT }, (_, i) => randomProgram(i + 1000));
+      const answers = await tf!.ask<(Answer | null)[]>("function_gradients", { programs, feed: FEED });
+      expect(answers.filter((a) => a !== null).length).toBeGreaterThan(COUNT / 2);
+      for (const [i, answer] of answers.entries())
+        if (answer !== null)
+          expectNear(await ourValues(answer), answer.values.flat(), 1e-4, `program ${i + 1000}`);
+    }, 600_000);
 
     test("TensorFlow differentiates what functions became", async () => {
       for (const program of RUNNABLE.filter((p) => p.order === 1)) {
@@ -142,6 +186,7 @@ export function functionGradientSuite(tf: TensorFlow | null, folder: string): vo
     test("a model with a loop, a conditional and gradients of its own, too", async () => {
       const { model, x, loss, step, losses } = await tuning(
         "control",
+        "x",
         "y",
         momentumOptimizer({ learningRate: 0.1, momentum: 0.9 }),
       );

@@ -163,7 +163,7 @@ interface Program {
   readonly colocate: boolean;
 }
 
-function randomProgram(seed: number): Program {
+export function randomProgram(seed: number): Program {
   const random = generator(seed);
   for (let i = 0; i < 8; i++) random(); // small seeds begin alike
   const shape = random() < 0.5 ? [2] : [null];

@@ -362,7 +362,8 @@ export class Level {
   }
 }
 
-function checkFit(found: readonly Output[], wanted: readonly DType[], what: string, at: string): void {
+/** @throws VarscopeError INVALID_ARGUMENT - another number of values, or other dtypes */
+export function checkFit(found: readonly Output[], wanted: readonly DType[], what: string, at: string): void {
   const isSame = (x: Output, dtype: DType): boolean =>
     x.dtype === dtype || x.dtype === "invalid" || dtype === "invalid";
   if (found.length === wanted.length && found.every((x, i) => isSame(x, wanted[i]!))) return;

@@ -4,6 +4,7 @@ import { type Tensor, VarscopeError } from "../../base/index.ts";
 import { nearestNames } from "../../formats/collection/index.ts";
 import { MAX_EXPANDED_BYTES, readTensorProto } from "../../formats/graph-def/index.ts";
 import { intoScope } from "../../formats/meta-graph/scope.ts";
+import type { Output } from "../../graph/index.ts";
 import type { SignatureDef, TensorInfo } from "../../proto/meta-graph.gen.ts";
 import type { FeedValue, Session } from "../../run/index.ts";
 import type { CallOptions } from "./load.ts";
@@ -52,6 +53,18 @@ export async function callSignature(
   const fetches = wanted.flatMap((key) => fetchesOf(need(signature.outputs, key, "output", name), key));
   const named = Object.fromEntries(fetches.map(([key, tensor]) => [key, inside(tensor)]));
   return session.run(named, { feeds, ...(signal && { signal }) }) as Promise<SignatureResults>;
+}
+
+/** The tensor of the graph behind an input or output of a signature. @throws VarscopeError NOT_FOUND - there is none of the name */
+export function signatureTensor(
+  { session, signatures, scope, folder }: Callee,
+  side: "inputs" | "outputs",
+  name: string,
+  signature = "serving_default",
+): Output {
+  const infos = need(signatures, signature, "signature", folder)[side];
+  const tensors = Object.fromEntries(Object.entries(infos).flatMap(([key, info]) => fetchesOf(info, key)));
+  return session.graph.output(intoScope(scope)(need(tensors, name, side.slice(0, -1), signature)));
 }
 
 function need<T>(items: { readonly [name: string]: T }, name: string, what: string, at: string): T {

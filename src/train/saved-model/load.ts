@@ -23,7 +23,7 @@ import type { MetaGraphDef, SaverDef, SignatureDef } from "../../proto/meta-grap
 import { Session, type SessionOptions, variableKey } from "../../run/index.ts";
 import { importMetaGraph } from "../meta-graph.ts";
 import { type Saver, saver } from "../saver.ts";
-import { callSignature, type SignatureFeeds, type SignatureResults } from "./call.ts";
+import { callSignature, type SignatureFeeds, type SignatureResults, signatureTensor } from "./call.ts";
 import { takeObjects } from "./objects.ts";
 
 export interface LoadSavedModelOptions extends SessionOptions {
@@ -69,6 +69,15 @@ export interface LoadedModel {
    * @throws VarscopeError NOT_FOUND - no such signature, input or output; INVALID_ARGUMENT - an input is missing or does not fit
    */
   run(feeds?: SignatureFeeds, options?: CallOptions): Promise<SignatureResults>;
+  /**
+   * The tensor behind an input of a signature, to feed or to build on; of a sparse one `x.indices`, `x.values`, `x.denseShape`.
+   *
+   * @param signature - "serving_default"
+   * @throws VarscopeError NOT_FOUND - no such signature or input
+   */
+  input(name: string, signature?: string): Output;
+  /** The same of an output: what a loss is put on. */
+  output(name: string, signature?: string): Output;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -105,6 +114,7 @@ export async function loadSavedModel(
   const signatures = Object.fromEntries(
     Object.entries(def.signatureDef).filter(([name]) => !hidden.includes(name)),
   );
+  const callee = { session, signatures, scope, folder };
   return {
     folder,
     graph,
@@ -114,7 +124,9 @@ export async function loadSavedModel(
     trainOp: trainOpOf(graph, def, scope),
     scope,
     def,
-    run: (feeds = {}, call = {}) => callSignature({ session, signatures, scope, folder }, feeds, call),
+    run: (feeds = {}, call = {}) => callSignature(callee, feeds, call),
+    input: (name, signature) => signatureTensor(callee, "inputs", name, signature),
+    output: (name, signature) => signatureTensor(callee, "outputs", name, signature),
     close,
     [Symbol.asyncDispose]: close,
   };
