@@ -107,6 +107,52 @@ describe("gates", () => {
     );
   });
 
+  test("other layers and directions of PyTorch have their scope; a layer without a bias gets what the other form adds", async () => {
+    const v = (name: string, values: number[][]) => {
+      const t = tensor(values, "float32");
+      return { name, dtype: t.dtype, shape: t.shape, bytes: 4, read: async () => t };
+    };
+    const from = collectionOf({
+      path: "x",
+      format: "safetensors",
+      variables: [
+        v("e.rnn.weight_ih_l1_reverse", [[1], [2], [3], [4]]),
+        v("e.rnn.weight_hh_l1_reverse", [[5], [6], [7], [8]]),
+      ],
+    });
+    const convert = async (...steps: readonly (readonly [RnnForm["form"], RnnForm["form"]])[]) => {
+      const surgery = steps.map(([a, b]) => gates("e.rnn.l1_reverse", { form: a }, { form: b }));
+      const { variables } = await planEdit(from, { surgery });
+      const all = variables.map(async (x) => [x.name, toNumbers(await gatherValues(x))] as const);
+      return Object.fromEntries(await Promise.all(all));
+    };
+    expect(await convert(["pytorch", "keras"])).toEqual({
+      "e.rnn.l1_reverse/kernel": [1, 2, 3, 4],
+      "e.rnn.l1_reverse/recurrent_kernel": [5, 6, 7, 8],
+    });
+    expect(await convert(["pytorch", "tf1"])).toEqual({
+      "e.rnn.l1_reverse/bias": [0, 0, -1, 0],
+      "e.rnn.l1_reverse/kernel": [1, 3, 2, 4, 5, 7, 6, 8],
+    });
+    expect(await convert(["pytorch", "keras"], ["keras", "pytorch"])).toEqual({
+      "e.rnn.weight_ih_l1_reverse": [1, 2, 3, 4],
+      "e.rnn.weight_hh_l1_reverse": [5, 6, 7, 8],
+    });
+  });
+
+  test("peepholes and projections are refused by name", async () => {
+    const t = tensor([[1, 2, 3, 4]], "float32");
+    const v = (name: string) => ({ name, dtype: t.dtype, shape: t.shape, bytes: 4, read: async () => t });
+    const from = collectionOf({
+      path: "x",
+      format: "checkpoint-v2",
+      variables: ["l/kernel", "l/bias", "l/w_f_diag"].map(v),
+    });
+    await expect(
+      planEdit(from, { surgery: [gates("l", { form: "tf1" }, { form: "keras" })] }),
+    ).rejects.toThrow("[UNIMPLEMENTED] l: l/w_f_diag has no place in the other form");
+  });
+
   test("slots and averages follow; the forget bias is the average's, too, and not the slots'", async () => {
     const v = (name: string, values: number[][] | number[]) => {
       const t = tensor(values, "float32");
