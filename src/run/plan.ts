@@ -3,7 +3,7 @@
  * `compilePlan`.
  */
 
-import { sizeOrNull, type Tensor, VarscopeError } from "../base/index.ts";
+import { sameShape, sizeOrNull, type Tensor, VarscopeError } from "../base/index.ts";
 import { type Absent, groupArgs, type OnnxValue, type Output } from "../graph/index.ts";
 import { Builder, type Value } from "../lower/index.ts";
 import { partition } from "./partition.ts";
@@ -69,15 +69,23 @@ function neededLater(analysis: Analysis): (slot: Slot, within: ReadonlySet<Step>
   return (slot, within) => results.has(slot) || (readers.get(slot) ?? []).some((s) => !within.has(s));
 }
 
-/** A loop's side on tensors of no more elements is done before other threads are awake. */
-const MAX_BRIEF_ELEMENTS = 1 << 17;
+/** So many multiplications are done, in about 0.1 ms, before it pays to wake other threads. */
+const MAX_BRIEF_PRODUCTS = 1 << 23;
 
 const isBrief = (steps: readonly Step[]): boolean =>
-  steps.every(({ inputs, outputs }) =>
-    [...inputs, ...outputs].every(
-      (s) => s === null || (sizeOrNull(s.spec.shape) ?? Infinity) <= MAX_BRIEF_ELEMENTS,
-    ),
-  );
+  steps.every((step) => productsOf(step) <= MAX_BRIEF_PRODUCTS);
+
+/**
+ * How many multiplications an op may take: [m, k] times [k, n] takes m k n, the root of the product of the three sizes. Few ops on
+ * other shapes exceed that; one on tensors of the same shape, unless they are square, takes one for each element.
+ */
+function productsOf({ inputs, outputs }: Step): number {
+  const shapes = [...inputs, ...outputs].flatMap((slot) => (slot === null ? [] : [slot.spec.shape]));
+  const sizes = shapes.map((shape) => sizeOrNull(shape) ?? Number.POSITIVE_INFINITY).sort((a, b) => b - a);
+  const [largest = 0] = sizes;
+  const isEach = shapes.every((shape) => sameShape(shape, shapes[0]!)) && new Set(shapes[0]).size > 1;
+  return isEach ? largest : Math.max(largest, Math.sqrt(sizes.slice(0, 3).reduce((n, size) => n * size, 1)));
+}
 
 interface Port {
   readonly slot: Slot;
