@@ -104,7 +104,10 @@ describe("varscope inspect --objects", () => {
   test("cycles end, and neither deep trees nor long names make long lines", () => {
     const nodes = Array.from({ length: 300 }, (_, i) => ({
       children: [
-        { localName: i === 7 ? "x".repeat(10_000) : "a", nodeId: Math.min(i + 1, 299) },
+        {
+          localName: i === 7 ? "x".repeat(10_000) : i === 8 ? "\u001b[2J\n" : "a",
+          nodeId: Math.min(i + 1, 299),
+        },
         { localName: "root", nodeId: 0 },
       ],
     }));
@@ -113,6 +116,7 @@ describe("varscope inspect --objects", () => {
     const text = treeText({ path: "p", format: "checkpoint-object", objects }, styleFor({ write: () => {} }));
     const all = text.split("\n");
     expect(all.filter((line) => line.trim().startsWith("root"))).toHaveLength(300);
+    expect(all.filter((line) => line.trim() === String.raw`\x1b[2J\x0a`)).toHaveLength(1);
     expect(Math.max(...all.map((line) => line.length))).toBeLessThan(500);
   });
 });

@@ -77,7 +77,10 @@ function rowsOf(objects: readonly TreeObject[]): Row[] {
     for (let at = object.children.length + object.slots.length - 1; at >= 0; at--)
       stack.push({ from: object, at, depth });
   };
-  rows.push(...objectRows("(root)", root, 0));
+  const show = (name: string, object: TreeObject, depth: number): void => {
+    for (const cells of objectRows(name, object, depth)) rows.push(cells);
+  };
+  show("(root)", root, 0);
   open(root, 1);
   while (stack.length > 0 && rows.length <= MOST_LINES) {
     const { from, at, depth } = stack.pop()!;
@@ -85,7 +88,7 @@ function rowsOf(objects: readonly TreeObject[]): Row[] {
     const object = objects[edge.id]!;
     const name = nameOf(edge, objects);
     if (object.parent?.id === from.id && object.parent.edge === at) {
-      rows.push(...objectRows(name, object, depth));
+      show(name, object, depth);
       open(object, depth + 1);
     } else {
       const seen = variableValue(object);
@@ -128,7 +131,9 @@ function row(name: string, depth: number, is: string, value?: ObjectValue): stri
   return [`${indent}${clipped(name)}`, clipped(is), ...stored];
 }
 
-const clipped = (text: string): string =>
-  text.length <= MOST_LETTERS
-    ? text
-    : `${text.slice(0, MOST_LETTERS / 2)}...${text.slice(-MOST_LETTERS / 2)}`;
+/** Text of a file for a cell: no line breaks or codes for terminals, and not too long. */
+function clipped(text: string): string {
+  const half = MOST_LETTERS / 2;
+  const short = text.length <= MOST_LETTERS ? text : `${text.slice(0, half)}...${text.slice(-half)}`;
+  return short.replaceAll(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}

@@ -53,7 +53,7 @@ export function formatTable(columns: readonly Column[], rows: readonly Row[], st
   const cells = rows.filter((row): row is readonly string[] => typeof row !== "string");
   const shown = columns.map((_, i) => i).filter((i) => cells.some((row) => (row[i] ?? "") !== ""));
   const widths = columns.map(({ title }, i) =>
-    Math.max(title.length, ...cells.map((row) => (row[i] ?? "").length)),
+    cells.reduce((width, row) => Math.max(width, (row[i] ?? "").length), title.length),
   );
   const line = (row: readonly string[]): string =>
     shown

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { tensor, toNumbers } from "../../base/index.ts";
@@ -55,7 +56,7 @@ describe("the variance of 1, 2, 3, 4", () => {
 describe("a container tells who made it", () => {
   const opened = async (name: string) => {
     const path = new URL(name, GOLDENS);
-    if (!name.endsWith(".gz")) return openModel(path.pathname);
+    if (!name.endsWith(".gz")) return openModel(fileURLToPath(path));
     return openModel(new Uint8Array(gunzipSync(readFileSync(path))));
   };
 

@@ -74,6 +74,8 @@ describe("slim's layers", () => {
     inner.fullyConnected(x, 2);
     const trained = ["Conv", "Conv_1", "Conv_3"].flatMap((s) => [`${s}/weights`, `${s}/biases`]);
     expect(short(g, GraphKeys.TRAINABLE_VARIABLES)).toEqual(trained);
+    // @ts-expect-error only what all of the named layers take
+    slim.argScope(["conv2d", "fullyConnected"], { padding: "VALID" });
   });
 
   test("a scope that is shared shares weights, statistics too", () => {
