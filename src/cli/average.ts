@@ -44,9 +44,10 @@ export async function averageCommand(
     await needFree(pathOut, writing);
     const soup = words && (await soupOf({ models, inputs, words, pathOut, format }, flags, streams));
     const plan =
-      soup?.plan ?? planAverage(models, flags.weights ? { weights: weightsOf(flags.weights) } : {});
+      soup?.plan ??
+      planAverage(models, flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) });
     const all = first!.variables.reduce((n, v) => n + v.bytes, 0);
-    const fit = fitted(plan, first!.format, format);
+    const fit = fitted(plan, models[soup?.ingredients[0] ?? 0]!.format, format);
     const report = await writeModel(pathOut, fit.contents, {
       ...writing,
       ...(signal && { signal }),
