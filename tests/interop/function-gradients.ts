@@ -150,7 +150,7 @@ export function functionGradientSuite(tf: TensorFlow | null, folder: string): vo
         x,
         loss,
         losses,
-      } = await tuning("conv", "logits", gradientDescentOptimizer({ learningRate: 0.05 }));
+      } = await tuning("conv", "images", "logits", gradientDescentOptimizer({ learningRate: 0.05 }));
       await using _ = model;
       const images = tensor(
         Array.from({ length: 100 }, (__, i) => Math.sin(i * 7)),
