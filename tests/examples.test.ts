@@ -7,6 +7,7 @@ import { main as anyContainer } from "../examples/any-container.ts";
 import { main as averages } from "../examples/averages.ts";
 import { main as batchNorm } from "../examples/batch-norm.ts";
 import { main as cluster } from "../examples/cluster/main.ts";
+import { main as fineTune } from "../examples/fine-tune.ts";
 import { main as gan } from "../examples/gan.ts";
 import { main as inspectCheckpoint } from "../examples/inspect-checkpoint.ts";
 import { main as monitored } from "../examples/monitored.ts";
@@ -136,4 +137,18 @@ test("two-models: an encoder's features feed a classifier; each is saved and res
   const { classes, trained, served } = await twoModels(out, () => undefined);
   expect(classes).toEqual([0, 1, 1, 0]);
   expect(served).toEqual(trained);
+});
+
+test("fine-tune: a SavedModel of Keras 3 learns something else, and is one again", async () => {
+  const out = await mkdtemp(join(folder, "tuned-"));
+  const { variables, before, after, served } = await fineTune(out, () => undefined);
+  expect(variables).toEqual(["net/d/kernel_1:0", "net/bn/gamma_1:0", "net/d/bias_1:0", "net/bn/beta_1:0"]);
+  expect(after).toBeLessThan(before / 100);
+  expect(served).toBeCloseTo(after, 5);
+  expect((await readdir(out)).sort()).toEqual([
+    "checkpoint",
+    "tuned-model",
+    "tuned.data-00000-of-00001",
+    "tuned.index",
+  ]);
 });
