@@ -34,7 +34,7 @@ for module in (base, convolutional, core, pooling):
 tf.layers.BatchNormalization = BatchNormalization
 from tf_slim.layers import initializers, regularizers  # noqa: E402
 from tf_slim.layers import layers as slim  # noqa: E402
-from tf_slim.nets import resnet_utils, resnet_v2  # noqa: E402
+from tf_slim.nets import resnet_utils, resnet_v2, vgg  # noqa: E402
 from tf_slim.ops.arg_scope import arg_scope  # noqa: E402
 
 PROGRAMS = {}
@@ -160,6 +160,15 @@ def resnet():
     with arg_scope(resnet_utils.resnet_arg_scope()):
         blocks = [resnet_v2.resnet_v2_block("block1", base_depth=2, num_units=2, stride=2), resnet_v2.resnet_v2_block("block2", 4, 1, 1)]
         resnet_v2.resnet_v2(x, blocks, num_classes=5, is_training=False)
+
+
+@each(x={})
+def vgg16():
+    """slim's own VGG 16, and a stack of layers."""
+    use(False)
+    with arg_scope(vgg.vgg_arg_scope()):
+        logits, _ = vgg.vgg_16(holder("x", [None, 224, 224, 3]), num_classes=5, is_training=False)
+    slim.stack(logits, slim.fully_connected, [4, 3], scope="fc")
 
 
 def weighted(resource, shape, placeholder=False, fused=True, weights=None, **options):

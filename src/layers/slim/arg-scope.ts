@@ -29,6 +29,7 @@ import {
 import { slimVarianceScaling, xavierInitializer } from "./initializers.ts";
 import type { SlimOptions, SlimScopeOptions } from "./layer.ts";
 import { slimL1, slimL1L2, slimL2 } from "./regularizers.ts";
+import { repeat, stack } from "./repeat.ts";
 
 /** Options by the layer that takes them. */
 export interface SlimLayerOptions {
@@ -74,6 +75,8 @@ export interface Slim {
   readonly dropout: Simple<"dropout">;
   readonly flatten: Simple<"flatten">;
   readonly softmax: Simple<"softmax">;
+  readonly repeat: typeof repeat;
+  readonly stack: typeof stack;
   readonly xavierInitializer: typeof xavierInitializer;
   readonly varianceScalingInitializer: typeof slimVarianceScaling;
   readonly l1Regularizer: typeof slimL1;
@@ -96,6 +99,8 @@ const withDefaults = (d: Defaults): Slim => ({
   dropout: (x, o) => dropout(x, { ...d.dropout, ...o }),
   flatten: (x, o) => flatten(x, { ...d.flatten, ...o }),
   softmax: (x, o) => softmax(x, { ...d.softmax, ...o }),
+  repeat,
+  stack,
   xavierInitializer,
   varianceScalingInitializer: slimVarianceScaling,
   l1Regularizer: slimL1,

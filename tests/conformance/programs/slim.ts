@@ -198,6 +198,37 @@ function resnet(g: Graph): void {
   });
 }
 
+/** slim's VGG 16, and a stack of layers. */
+function vgg16(g: Graph): void {
+  use(g, false);
+  const ends = { outputsCollections: "vgg_16/_end_points" };
+  const net = slim
+    .argScope(["conv2d", "maxPool2d"], ends)
+    .argScope(["conv2d"], { weightsRegularizer: slim.l2Regularizer(5e-4) });
+  const sizes = [
+    [2, 64],
+    [2, 128],
+    [3, 256],
+    [3, 512],
+    [3, 512],
+  ] as const;
+  const images = holder(g, "x", [null, 224, 224, 3]);
+  const logits = variableScope(g, "vgg_16", {}, () => {
+    let y = images;
+    for (const [i, [repetitions, n]] of sizes.entries()) {
+      y = net.repeat(y, repetitions, `conv${i + 1}`, (x, scope) => net.conv2d(x, n, 3, { scope }));
+      y = net.maxPool2d(y, 2, { scope: `pool${i + 1}` });
+    }
+    y = net.conv2d(y, 4096, 7, { padding: "VALID", scope: "fc6" });
+    y = net.dropout(y, { isTraining: false, scope: "dropout6" });
+    y = net.conv2d(y, 4096, 1, { scope: "fc7" });
+    y = net.dropout(y, { isTraining: false, scope: "dropout7" });
+    y = net.conv2d(y, 5, 1, { activationFn: null, scope: "fc8" });
+    return g.add("Squeeze", [y], { name: "fc8/squeezed", attrs: { squeeze_dims: [1, 2] } });
+  });
+  slim.stack(logits, [4, 3], "fc", (y, units, scope) => slim.fullyConnected(y, units, { scope }));
+}
+
 const pool5 = (x: Output): Output =>
   x.graph.nameScope("pool5", (name) => {
     const over = x.graph.constant([1, 2], { dtype: "int32", name: "reduction_indices" });
@@ -243,6 +274,7 @@ export const SLIM_PROGRAMS: Record<string, Program> = {
   initial_x: initial,
   small_x: small,
   resnet_x: resnet,
+  vgg16_x: vgg16,
   ...both("weights_rank2", weighted([4, 3], { scale: true })),
   weights_images: weighted([4, 2, 2, 3], { zeroDebiasMovingMean: true }, true),
   weights_first: weighted([4, 3, 2, 2], { dataFormat: "NCHW", updatesCollections: null, scope: "bn" }),
