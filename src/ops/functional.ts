@@ -1,6 +1,6 @@
 /**
  * @file Ops that call functions of the graph's library: calls, and TensorFlow 2's conditionals and loops. A session puts the functions' ops
- * in their place before it runs anything (src/run/control), so they have no lowering and no kernel.
+ * in their place before it runs anything (src/run/control), and `gradients()` before it differentiates, so they have neither lowering, kernel nor gradient.
  *
  * @see TensorFlow core/ops/functional_ops.cc
  */
@@ -16,7 +16,7 @@ import {
 } from "../graph/index.ts";
 
 const PLANNED = absent("solved while planning: the function's ops take its place");
-const NO_GRAD = absent("differentiating through functions is not supported here");
+const NO_GRAD = absent("gradients() puts the function's ops in its place first");
 
 /** Outputs of `Tout`, under `output_shapes` where the node states them. */
 function stated(_inputs: unknown, attrs: Attrs): readonly Inferred[] {
