@@ -16,6 +16,7 @@ import * as broadcast from "./broadcast.ts";
 import * as checkpoint from "./checkpoint.ts";
 import * as checkpointV1 from "./checkpoint-v1.ts";
 import * as clip from "./clip.ts";
+import * as color from "./color.ts";
 import * as compare from "./compare.ts";
 import * as complex from "./complex.ts";
 import * as control from "./control.ts";
@@ -42,6 +43,7 @@ import * as nmsCombined from "./nms-combined.ts";
 import * as norm from "./norm.ts";
 import * as optional from "./optional.ts";
 import * as pad from "./pad.ts";
+import * as patches from "./patches.ts";
 import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
 import * as pool3dOps from "./pool3d.ts";
@@ -99,6 +101,7 @@ export const CORE_OPS = registry(
   checkpoint,
   checkpointV1,
   clip,
+  color,
   compare,
   complex,
   control,
@@ -125,6 +128,7 @@ export const CORE_OPS = registry(
   norm,
   optional,
   pad,
+  patches,
   pool,
   pool3dOps,
   poolVariants,
@@ -190,6 +194,7 @@ export { type BiasAddOptions, biasAdd } from "./bias.ts";
 export { bitwiseAnd, bitwiseOr, bitwiseXor, invert, leftShift, rightShift } from "./bits.ts";
 export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
 export { clipByValue } from "./clip.ts";
+export { adjustContrast, adjustHue, adjustSaturation, hsvToRgb, rgbToHsv } from "./color.ts";
 export {
   approximateEqual,
   equal,
@@ -272,6 +277,7 @@ export {
 } from "./nms-api.ts";
 export { batchNormalization, fusedBatchNorm } from "./norm-api.ts";
 export { pad } from "./pad.ts";
+export { extractPatches, type PatchOptions } from "./patches.ts";
 export {
   cast,
   concat,

@@ -92,5 +92,22 @@ def detection():
     return run(1, [feeds], [*keep([taken, soft, kept, *combined, crops]), "dx:0", "dboxes:0"])
 
 
+@program
+def colors():
+    """Colors changed, and the windows of an image with their gradient."""
+    x = holder("x", [2, 4, 6, 3])
+    rgb = tf.sigmoid(x)
+    ys = [
+        tf2.image.adjust_contrast(rgb, 1.5),
+        tf2.image.adjust_hue(rgb, 0.25),
+        tf2.image.adjust_saturation(rgb, 0.5, name="pale"),
+        tf2.image.hsv_to_rgb(tf2.image.rgb_to_hsv(rgb)),
+        tf2.image.extract_patches(x, [1, 2, 3, 1], [1, 2, 2, 1], [1, 1, 1, 1], "SAME"),
+    ]
+    (dx,) = tf.gradients(ys[4] * ys[4], x)
+    tf.identity(dx, name="dx")
+    return run(1, [{"x:0": X}], [*keep(ys), "dx:0"])
+
+
 if __name__ == "__main__":
     write(PROGRAMS, OUT.parent / "images", "images.py")

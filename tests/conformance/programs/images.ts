@@ -4,10 +4,15 @@ import { gradients } from "../../../src/autodiff/index.ts";
 import { densify, type Graph, isIndexedSlices, type Output } from "../../../src/graph/index.ts";
 import {
   addN,
+  adjustContrast,
+  adjustHue,
+  adjustSaturation,
   combinedNonMaxSuppression,
   cropAndResize,
   expandDims,
+  extractPatches,
   gather,
+  hsvToRgb,
   index,
   nonMaxSuppression,
   nonMaxSuppressionWithScores,
@@ -18,7 +23,9 @@ import {
   resizeBilinear,
   resizeImages,
   resizeNearestNeighbor,
+  rgbToHsv,
   shape,
+  sigmoid,
   stack,
   zerosLike,
 } from "../../../src/ops/index.ts";
@@ -97,9 +104,29 @@ function detection(g: Graph): void {
   keep([taken, soft.indices, soft.scores, best, marks, labels, valid, crops]);
 }
 
+function colors(g: Graph): void {
+  const x = holder(g, "x", [2, 4, 6, 3]);
+  const rgb = sigmoid(x);
+  const ys = [
+    adjustContrast(rgb, 1.5),
+    adjustHue(rgb, 0.25),
+    adjustSaturation(rgb, 0.5, "pale"),
+    hsvToRgb(rgbToHsv(rgb)),
+  ];
+  const windows = extractPatches(x, {
+    sizes: [1, 2, 3, 1],
+    strides: [1, 2, 2, 1],
+    rates: [1, 1, 1, 1],
+    padding: "SAME",
+  });
+  keepGradients(mul(windows, windows), { x });
+  keep([...ys, windows]);
+}
+
 export const IMAGE_PROGRAMS: Readonly<Record<string, Program>> = {
   resize_methods: resizeMethods,
   resize_sizes: resizeSizes,
   resize_v1: resizeV1,
   detection,
+  colors,
 };
