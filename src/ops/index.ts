@@ -30,6 +30,7 @@ import * as fill from "./fill.ts";
 import * as functional from "./functional.ts";
 import * as gather from "./gather.ts";
 import * as guarded from "./guarded.ts";
+import * as histogram from "./histogram.ts";
 import * as imageResize from "./image-resize.ts";
 import * as imageScale from "./image-scale.ts";
 import * as join from "./join.ts";
@@ -48,6 +49,7 @@ import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
 import * as pool3dOps from "./pool3d.ts";
 import * as print from "./print.ts";
+import * as ragged from "./ragged.ts";
 import * as random from "./random.ts";
 import * as ranking from "./ranking.ts";
 import * as reduce from "./reduce.ts";
@@ -117,6 +119,7 @@ export const CORE_OPS = registry(
   guarded,
   imageResize,
   imageScale,
+  histogram,
   join,
   linalg,
   loop,
@@ -133,6 +136,7 @@ export const CORE_OPS = registry(
   pool3dOps,
   poolVariants,
   print,
+  ragged,
   random,
   ranking,
   reduce,
