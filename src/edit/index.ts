@@ -18,6 +18,7 @@ export {
   type Pair,
   type Unmatched,
 } from "../formats/matching/index.ts";
+export type { ObjectEdge, ObjectValue, TreeObject } from "../formats/object-graph/index.ts";
 export { type AverageOptions, type AveragePlan, planAverage } from "./change/average.ts";
 export { type ConvertPlan, planConvert } from "./change/convert.ts";
 export { type LikeOptions, planLike } from "./change/convert-like.ts";

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { smallNet } from "../../../tests/conformance/programs/slim.ts";
 import { toNested, toNumbers } from "../../base/index.ts";
+import { convertVariablesToConstants, foldBatchNorm } from "../../edit/index.ts";
 import { openCheckpoint } from "../../formats/checkpoint/index.ts";
 import type { Graph, Output } from "../../graph/index.ts";
 import { newGraph } from "../../ops/index.ts";
@@ -35,7 +36,7 @@ describe("a checkpoint that tf_slim trained", () => {
     expect(kept).toContain("resnet_tiny/block1/unit_1/bottleneck_v1/conv2_depthwise/BatchNorm/moving_mean");
   });
 
-  test("restores by name and gives the logits that TensorFlow had", async () => {
+  test("restores by name and gives the logits that TensorFlow had; frozen and folded, too", async () => {
     const golden = JSON.parse(readFileSync(new URL("small.json", GOLDENS), "utf8"));
     const g = newGraph();
     const logits = smallNet(images(g), false);
@@ -43,6 +44,14 @@ describe("a checkpoint that tf_slim trained", () => {
     await saver(g).restore(session, prefix);
     const said = toNumbers(await session.run(logits, { feeds: { x: golden.images } }));
     for (const [i, v] of (golden.logits as number[][]).flat().entries()) expect(said[i]).toBeCloseTo(v, 5);
+    // and frozen, with all five normalizations folded into their convolutions
+    const frozen = convertVariablesToConstants(session, [logits.op.name]);
+    const { graph, report } = foldBatchNorm(frozen, { outputs: [logits.op.name] });
+    expect([report.done.length, report.left]).toEqual([5, []]);
+    expect(graph.operations.some(({ type }) => type.startsWith("FusedBatchNorm"))).toBe(false);
+    await using folded = new Session(graph);
+    const again = toNumbers(await folded.run(graph.output(logits.name), { feeds: { x: golden.images } }));
+    for (const [i, v] of said.entries()) expect(again[i]).toBeCloseTo(v, 5);
   });
 });
 
