@@ -72,6 +72,28 @@ test("an iteration is one call of the engine, there and back: what comes off the
   expect(loads.filter((l) => l.options.immediate).map((l) => l.runs)).toEqual([20, 20]);
 });
 
+test("the native engine is done with a side of a loop when its call returns", async () => {
+  const { x, w, y } = chain(4, 3);
+  const { runtime } = watched();
+  let waits = 0;
+  const load: Runtime["load"] = async (...args) => {
+    const program = await runtime.load(...args);
+    const run: typeof program.run = (...values) => {
+      const results = program.run(...values);
+      if (results instanceof Promise) waits++;
+      return results;
+    };
+    return { ...program, run };
+  };
+  await using session = new Session(x.graph, { runtime: { ...runtime, load } });
+  const feeds = new Map([
+    [x, square(4)],
+    [w, square(4)],
+  ]);
+  await session.run(y, { feeds });
+  expect(waits).toBe(0);
+});
+
 test("an engine that gives promises runs the same loops", async () => {
   const { x, w, y } = chain(4, 5);
   const feeds = new Map([
