@@ -10,11 +10,12 @@ import { intoScope } from "../../formats/meta-graph/scope.ts";
 import { pathOfKey } from "../../formats/object-graph/index.ts";
 import {
   type Captured,
+  type CustomGradient,
   constantValue,
   type FuncValue,
   type Graph,
   type Operation,
-  type Output,
+  Output,
 } from "../../graph/index.ts";
 import type { MetaGraphDef } from "../../proto/meta-graph.gen.ts";
 import type { SavedConcreteFunction, SavedObject, SavedObjectGraph } from "../../proto/trackable.gen.ts";
@@ -37,10 +38,15 @@ export function takeObjects(graph: Graph, def: MetaGraphDef, scope: string): voi
     collectVariables(graph, def, objects, variables, scope);
   for (const { registeredOpType: type, gradientFunc: func } of graphDef?.library?.registeredGradients ?? []) {
     const known = objects.concreteFunctions[func];
-    const isNew = known !== undefined && !graph.customGradients.has(type);
-    graph.customGradients.set(type, isNew ? gradientOf(func, known, objects, variables) : null);
+    const made = known === undefined ? null : gradientOf(func, known, objects, variables);
+    const before = graph.customGradients.get(type);
+    graph.customGradients.set(type, before === undefined || isSame(before, made) ? made : null);
   }
 }
+
+/** Whether two models mean the same gradient: two programs of TensorFlow count their gradients alike. */
+const isSame = (a: CustomGradient | null, b: CustomGradient | null): boolean =>
+  a?.func === b?.func && a?.captured.every((x, i) => !(x instanceof Output) || x === b?.captured[i]) === true;
 
 /** Their initializer is one op that does nothing: the values come from files. */
 function collectVariables(
@@ -135,7 +141,7 @@ function gradientOf(
   { boundInputs, outputSignature }: SavedConcreteFunction,
   { nodes }: SavedObjectGraph,
   variables: ReadonlyMap<number, Output>,
-) {
+): CustomGradient | null {
   const captured = boundInputs.map((id): Captured | undefined => {
     const inner = nodes[id]?.capturedTensor;
     return inner === undefined ? variables.get(id) : { func: inner.concreteFunction, output: inner.name };
