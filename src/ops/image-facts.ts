@@ -63,6 +63,41 @@ export function resizedShape(images: Spec, size: Spec): readonly Inferred[] {
   return [sizedShape(dimAt(images.shape, 0), size, dimAt(images.shape, 3))];
 }
 
+/** A window that slides along one axis. */
+export interface WindowAlong {
+  readonly kernel: number;
+  readonly stride: number;
+  /** distance of the window's elements */
+  readonly rate: number;
+  readonly padding: string;
+}
+
+const extentOf = ({ kernel, rate }: WindowAlong): number => (kernel - 1) * rate + 1;
+
+/**
+ * Number of windows along an axis, which may be 0; null where the size is not known.
+ *
+ * @see TensorFlow core/framework/kernel_shape_util.cc "GetWindowedOutputSizeVerbose"
+ */
+export function windowCount(size: number | null, window: WindowAlong): number | null {
+  const { stride, padding } = window;
+  if (stride <= 0) throw invalid(`Stride must be > 0, but got ${stride}`);
+  if (size === null) return null;
+  if (padding === "SAME") return Math.ceil(size / stride);
+  const extent = extentOf(window);
+  const count = Math.trunc((size - extent + stride) / stride);
+  if (count >= 0) return count;
+  throw invalid(
+    `Computed output size would be negative: ${count} [input_size: ${size}, effective_filter_size: ${extent}, stride: ${stride}]`,
+  );
+}
+
+/** Elements that the first window sees before the axis. */
+export function paddingBefore(size: number, count: number, window: WindowAlong): number {
+  if (window.padding !== "SAME") return 0;
+  return Math.max((count - 1) * window.stride + extentOf(window) - size, 0) >> 1;
+}
+
 /** The most elements a kernel here makes: a hostile size must not exhaust memory. */
 const MAX_ELEMENTS = 2 ** 28;
 

@@ -24,6 +24,7 @@ import * as conv from "./conv.ts";
 import * as conv3dOps from "./conv3d.ts";
 import * as crop from "./crop.ts";
 import * as diagonal from "./diagonal.ts";
+import * as dilation from "./dilation.ts";
 import * as division from "./division.ts";
 import * as einsum from "./einsum.ts";
 import * as fill from "./fill.ts";
@@ -111,6 +112,7 @@ export const CORE_OPS = registry(
   conv3dOps,
   crop,
   diagonal,
+  dilation,
   division,
   einsum,
   fill,

@@ -22,7 +22,7 @@ import {
   type Operation,
   type Output,
 } from "../graph/index.ts";
-import { dimAt, needAllocatable } from "./image-facts.ts";
+import { dimAt, needAllocatable, paddingBefore, type WindowAlong, windowCount } from "./image-facts.ts";
 import { pick } from "./kernels/pick.ts";
 import { add, mul, sub } from "./operators.ts";
 import { cast, part, reshape, shape, transpose } from "./pieces.ts";
@@ -46,29 +46,19 @@ function patchShape(image: Shape | null, attrs: PatchAttrs): Shape {
   }
   // where one side is not known, TensorFlow leaves both open
   const sized = dimAt(image, 1) !== null && dimAt(image, 2) !== null;
-  const along = (axis: 1 | 2): number | null => windowCount(sized ? image![axis]! : null, axis, attrs);
+  const along = (axis: 1 | 2): number | null =>
+    windowCount(sized ? image![axis]! : null, windowAlong(axis, attrs));
   const depth = image?.[3] ?? null;
   const taps = attrs.ksizes[1]! * attrs.ksizes[2]!;
   return imageShape("NHWC", image?.[0] ?? null, along(1), along(2), depth === null ? null : depth * taps);
 }
 
-/**
- * Number of windows along an axis, which may be 0; null where the size is not known.
- *
- * @see TensorFlow core/framework/kernel_shape_util.cc "GetWindowedOutputSizeVerbose"
- */
-function windowCount(size: number | null, axis: 1 | 2, attrs: PatchAttrs): number | null {
-  const [stride, kernel, rate] = [attrs.strides[axis]!, attrs.ksizes[axis]!, attrs.rates[axis]!];
-  if (stride <= 0) throw invalid(`Stride must be > 0, but got ${stride}`);
-  if (size === null) return null;
-  if (attrs.padding === "SAME") return Math.ceil(size / stride);
-  const extent = (kernel - 1) * rate + 1;
-  const count = Math.trunc((size - extent + stride) / stride);
-  if (count >= 0) return count;
-  throw invalid(
-    `Computed output size would be negative: ${count} [input_size: ${size}, effective_filter_size: ${extent}, stride: ${stride}]`,
-  );
-}
+const windowAlong = (axis: 1 | 2, { ksizes, strides, rates, padding }: PatchAttrs): WindowAlong => ({
+  kernel: ksizes[axis]!,
+  stride: strides[axis]!,
+  rate: rates[axis]!,
+  padding,
+});
 
 /** One axis: number of windows, and where the taps of window 0 lie in the image, before it too. */
 interface Axis {
@@ -89,10 +79,10 @@ function axesOf(image: Shape, attrs: PatchAttrs): [Axis, Axis] {
   const out = patchShape(image, attrs);
   const along = (axis: 1 | 2): Axis => {
     const [size, count] = [image[axis]!, out[axis]!];
-    const [stride, rate, kernel] = [attrs.strides[axis]!, attrs.rates[axis]!, attrs.ksizes[axis]!];
-    const missing = (count - 1) * stride + (kernel - 1) * rate + 1 - size;
-    const before = attrs.padding === "SAME" ? Math.max(missing, 0) >> 1 : 0;
-    return { size, count, stride, taps: Array.from({ length: kernel }, (_, k) => k * rate - before) };
+    const along = windowAlong(axis, attrs);
+    const before = paddingBefore(size, count, along);
+    const taps = Array.from({ length: along.kernel }, (_, k) => k * along.rate - before);
+    return { size, count, stride: along.stride, taps };
   };
   return [along(1), along(2)];
 }
