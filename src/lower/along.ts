@@ -38,6 +38,38 @@ export function tapsOf(e: Emitter, x: View, axis: number, g: AxisGeometry, value
   return Array.from({ length: g.kernel }, (_, k) => part(e, whole, axis, k * g.dilation, g.out, g.stride));
 }
 
+/** Where the elements are that a tap sees, one for each element of the result; -1 is outside. */
+export type Sources = readonly number[];
+
+const inside = (i: number, size: number): number => (i >= 0 && i < size ? i : -1);
+
+/** For each tap, what it sees of the input. */
+export const sourcesOf = (g: AxisGeometry): Sources[] =>
+  Array.from({ length: g.kernel }, (_, k) =>
+    Array.from({ length: g.out }, (_, o) => inside(o * g.stride + k * g.dilation - g.before, g.size)),
+  );
+
+/** For each tap of a phase, what it sees of the output. */
+export const sourcesBack = ({ taps, count }: Phase, g: AxisGeometry): Sources[] =>
+  taps.map(({ shift }) => Array.from({ length: count }, (_, j) => inside(j + shift, g.out)));
+
+/**
+ * Slabs of x along axis 1, picked by taps: [n, result, taps, ...] in memory, [n, result, taps · rest] by its dims. One Gather, which copies whole
+ * slabs; zeros stand where a tap sees nothing.
+ *
+ * @param x - [n, d, rest]
+ */
+export function picked(e: Emitter, x: View, taps: readonly Sources[]): View {
+  const [n, d, rest] = x.dims as readonly [number | null, number, number];
+  const out = taps[0]!.length;
+  const dims = [n, out, taps.length * rest];
+  if (taps.length === 1 && out === d && taps[0]!.every((i, o) => i === o)) return x;
+  const isWhole = taps.every((tap) => tap.every((i) => i >= 0));
+  const source = isWhole ? x.id : padded(e, x, 1, 0, 1).id;
+  const indices = taps[0]!.flatMap((_, o) => taps.map((tap) => (tap[o]! < 0 ? d : tap[o]!)));
+  return { id: e.reshape(e.emit("Gather", [source, e.ints(indices)], { axis: 1 }), dimsOf(dims)), dims };
+}
+
 /** Elements of one residue of a strided axis: the taps that meet them, each with the shift of its output. */
 export interface Phase {
   readonly residue: number;
@@ -79,8 +111,7 @@ export function interleaved(
   axis: number,
   g: AxisGeometry,
 ): View {
-  const first = phases.find((p) => p !== null);
-  if (first === undefined) throw new Error("a window has no taps");
+  const first = phases.find((p) => p !== null)!; // every window has a tap
   if (phases.length === 1) return first;
   const { dims } = first;
   const zeros = (): string => e.emit("ConstantOfShape", [e.emit("Shape", [first.id])]);

@@ -6,7 +6,19 @@
 
 import { isStatic, type Shape, VarscopeError } from "../base/index.ts";
 import type { OnnxValue, OnnxVolumes, VolumeWindow } from "../graph/index.ts";
-import { elementsOf, interleaved, type Phase, phasesOf, shiftedOf, tapsOf, type View } from "./along.ts";
+import {
+  elementsOf,
+  interleaved,
+  type Phase,
+  phasesOf,
+  picked,
+  type Sources,
+  shiftedOf,
+  sourcesBack,
+  sourcesOf,
+  tapsOf,
+  type View,
+} from "./along.ts";
 import type { Emitter } from "./emitter.ts";
 import { type AxisGeometry, axisGeometry, imageAxis } from "./geometry.ts";
 import { dimsOf, type Layouts } from "./layout.ts";
@@ -56,8 +68,8 @@ export class Volumes implements OnnxVolumes {
     const parts = phasesOf(g).map((phase): Value | null => {
       const count = phase.taps.length;
       if (count === 0) return null;
-      const seen = shiftedOf(this.e, whole.view, 1, phase);
-      const planes = whole.planes(this.sideBySide(seen), [n, phase.count, oh, ow, count * o]);
+      const seen = picked(this.e, whole.view, sourcesBack(phase, g));
+      const planes = whole.planes(seen.id, [n, phase.count, oh, ow, count * o]);
       const taps = this.e.transpose(this.tapsOf(filter, phase, g), [1, 2, 3, 0, 4]);
       const weights = plainValue(this.e.reshape(taps, [kh, kw, c, count * o]), "float32", [
         kh,
@@ -96,15 +108,14 @@ export class Volumes implements OnnxVolumes {
     const [x, dy] = [last(input), last(grad)];
     const [kd, kh, kw, i, o] = filterShape as [number, number, number, number, number];
     const g = depthOf(window, sized(x.shape)[1]);
-    const planes = this.stacked(x, g, o);
-    const found = this.nn.conv2dFilterGrad(
-      planes,
-      [kh, kw, kd * i, o],
-      this.layouts.planes(dy),
-      window.plane,
-    );
-    const taps = this.e.reshape(this.plain(found), [kh, kw, kd, i, o]);
-    return plainValue(this.e.transpose(taps, [2, 0, 1, 3, 4]), "float32", filterShape);
+    const blocked = this.fits(i, o);
+    const taps = sourcesOf(g).map((tap) => {
+      const planes = this.seenBy(x, tap, blocked);
+      return this.plain(
+        this.nn.conv2dFilterGrad(planes, [kh, kw, i, o], this.layouts.planes(dy), window.plane),
+      );
+    });
+    return plainValue(this.e.reshape(this.e.concat(taps, 0), [kd, kh, kw, i, o]), "float32", filterShape);
   }
 
   maxPool(input: OnnxValue, given: VolumeWindow): OnnxValue {
@@ -160,8 +171,8 @@ export class Volumes implements OnnxVolumes {
     const [n, d, h, w, c] = shape;
     const axes: AxisGeometry[] = [
       depthOf(window, d),
-      imageAxis(window.plane, 0, h),
-      imageAxis(window.plane, 1, w),
+      bounded(imageAxis(window.plane, 0, h)),
+      bounded(imageAxis(window.plane, 1, w)),
     ];
     const [, od, oh, ow] = sized(y.shape);
     const blocked = this.layouts.fits(c);
@@ -210,11 +221,22 @@ export class Volumes implements OnnxVolumes {
     const dims = sized(x.shape);
     const [n, , h, w, c] = dims;
     const { view, planes } = this.view(x, this.fits(c, outChannels), dims);
-    const seen = tapsOf(this.e, view, 1, g);
-    return planes(this.sideBySide(seen), [n, g.out, h, w, g.kernel * c]);
+    return planes(picked(this.e, view, sourcesOf(g)).id, [n, g.out, h, w, g.kernel * c]);
   }
 
-  private sideBySide = (taps: readonly View[]): string => this.e.concat(ids(taps), 2);
+  /** The planes that one tap along the depth sees, in blocks or as TensorFlow has them. */
+  private seenBy(x: Value, tap: Sources, blocked: boolean): Value {
+    const dims = sized(x.shape);
+    const [n, d, h, w, c] = dims;
+    if (blocked) {
+      const { view, planes } = this.view(x, true, dims);
+      return planes(picked(this.e, view, [tap]).id, [n, tap.length, h, w, c]);
+    }
+    const flat: Shape = [n, d, h * w * c];
+    const { id } = picked(this.e, { id: this.e.reshape(this.plain(x), dimsOf(flat)), dims: flat }, [tap]);
+    const shape: Shape = [times(n, tap.length), h, w, c];
+    return plainValue(this.e.reshape(id, dimsOf(shape)), "float32", shape);
+  }
 
   private fits(...channels: readonly number[]): boolean {
     return channels.every((c) => this.layouts.fits(c));
@@ -295,4 +317,7 @@ function filterDims(filter: OnnxValue): readonly [number, number, number, number
 }
 
 const depthOf = ({ depth, plane }: VolumeWindow, size: number): AxisGeometry =>
-  axisGeometry(depth, plane.padding, [0, 0], size);
+  bounded(axisGeometry(depth, plane.padding, [0, 0], size));
+
+/** With one window, strides past the end say nothing, and phases beyond the axis would be empty. */
+const bounded = (g: AxisGeometry): AxisGeometry => ({ ...g, stride: Math.min(g.stride, g.size) });

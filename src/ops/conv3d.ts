@@ -35,7 +35,10 @@ const attrs3d = {
 const windowOf = (attrs: WindowAttrs, filter: Shape): ReturnType<typeof volumeWindowOf> =>
   volumeWindowOf(attrs, filter.slice(0, 3) as number[]);
 
-/** ONNX Runtime's convolutions are float32, float16 goes through it; groups and empty tensors are the host's. */
+/** Each plane of a filter is a piece of the model. */
+const MAX_DEPTH = 64;
+
+/** ONNX Runtime's convolutions are float32, float16 goes through it; groups, very deep filters and empty tensors are the host's. */
 const lowersConv = (
   attrs: WindowAttrs & { readonly T: DType },
   image: Shape | null,
@@ -47,6 +50,7 @@ const lowersConv = (
   dy !== null &&
   image !== null &&
   isStatic(filter) &&
+  filter[0]! <= MAX_DEPTH &&
   image[axesOf(attrs.data_format).c] === filter[3] &&
   ![...image, ...filter, ...dy].includes(0);
 

@@ -59,9 +59,16 @@ function pooledShape(image: Shape | null, attrs: PoolAttrs): Shape {
   return windowed(image, kernelOf(attrs), image?.[axesOf(attrs.data_format).c] ?? null, attrs);
 }
 
-/** Of a known rank, with channels, nowhere empty. */
-const isFull = (attrs: PoolAttrs, image: Shape | null): boolean =>
-  image !== null && image[axesOf(attrs.data_format).c] !== null && !image.includes(0);
+/** Elements of a window, and of one whose maxima are looked for, that are made pieces of a model; larger ones are the host's. */
+const MAX_WINDOW = 4096;
+const MAX_GRAD_WINDOW = 125;
+
+/** Of a known rank, with channels, nowhere empty, and no larger window. */
+const isFull = (attrs: PoolAttrs, image: Shape | null, largest = MAX_WINDOW): boolean =>
+  image !== null &&
+  image[axesOf(attrs.data_format).c] !== null &&
+  !image.includes(0) &&
+  kernelOf(attrs).reduce((a, b) => a * b, 1) <= largest;
 
 /** Maximum of each window of a volume. */
 export const MaxPool3D = defineOp("MaxPool3D", {
@@ -95,7 +102,7 @@ export const MaxPool3DGrad = defineOp("MaxPool3DGrad", {
   lowers: (attrs, { orig_input, orig_output, grad }) =>
     lowersPool(attrs) &&
     attrs.TInput === attrs.T &&
-    isFull(attrs, orig_input.shape) &&
+    isFull(attrs, orig_input.shape, MAX_GRAD_WINDOW) &&
     orig_output.shape !== null &&
     grad.shape !== null,
   lower: (onnx, { orig_input, orig_output, grad }, attrs) => {

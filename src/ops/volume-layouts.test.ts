@@ -110,6 +110,12 @@ const CONVS: [string, readonly number[], readonly number[], Attrs][] = [
     [2, 2, 2, 2, 3],
     { ...SAME, strides: strided(2, 1, 1), dilations: strided(3, 2, 1) },
   ],
+  [
+    "one window, strides past the end",
+    [1, 3, 4, 4, 2],
+    [2, 2, 2, 2, 3],
+    { strides: strided(1e9, 1, 1), padding: "SAME" },
+  ],
   ["one plane deep", [2, 1, 6, 5, 2], [1, 3, 3, 2, 3], SAME],
   ["blocks of channels", [2, 8, 4, 4, 16], [3, 3, 3, 16, 32], SAME],
   [
@@ -177,6 +183,11 @@ const POOLS: [string, readonly number[], Attrs][] = [
     { ksize: strided(2, 1, 1), strides: strided(3, 2, 2), padding: "VALID" },
   ],
   [
+    "one window, strides past the end",
+    [1, 3, 2, 4, 2],
+    { ksize: strided(2, 2, 3), strides: strided(1e9, 1e9, 1e9), padding: "SAME" },
+  ],
+  [
     "blocks of channels",
     [2, 4, 4, 6, 16],
     { ksize: strided(2, 2, 2), strides: strided(2, 2, 2), padding: "SAME" },
@@ -228,4 +239,30 @@ test("two groups, on the host", async () => {
     return tensor(data, "float32", [...t.shape.slice(0, -1), c]);
   };
   for (const i of [0, 1]) expectClose(half(y, i), await byHost("Conv3D", [half(x, i), half(f, i)], SAME));
+});
+
+test("volumes of unknown depth, height and width run at any size", async () => {
+  const g = new Graph(CORE_OPS);
+  const x = g.add("Placeholder", [], {
+    attrs: { dtype: "float32", shape: { dims: [null, null, null, null, 2] } },
+  });
+  const pool = { ksize: strided(2, 2, 2), strides: strided(2, 2, 2), padding: "SAME" };
+  const y = g.add(
+    "MaxPool3D",
+    [g.add("Conv3D", [x, g.constant(volume([2, 2, 2, 2, 3], 2))], { attrs: SAME })],
+    {
+      attrs: pool,
+    },
+  );
+  await using session = new Session(g);
+  for (const shape of [
+    [1, 3, 4, 5, 2],
+    [2, 4, 4, 3, 2],
+    [1, 1, 2, 6, 2],
+  ]) {
+    const fed = volume(shape, 1);
+    const conv = await byHost("Conv3D", [fed, volume([2, 2, 2, 2, 3], 2)], SAME);
+    const [got] = await session.run([y], { feeds: new Map([[x, fed]]) });
+    expectClose(got!, await byHost("MaxPool3D", [conv], pool));
+  }
 });
