@@ -20,6 +20,7 @@ import {
 } from "varscope";
 import { expect, test } from "vitest";
 import type { Servers } from "../../examples/cluster/servers.ts";
+import { feedsOf, gradientsOf, graphOf, PROGRAMS, readTensor } from "../conformance/function-gradients.ts";
 import { bits, caught } from "./measures.ts";
 
 const DTYPES: readonly DType[] = [
@@ -91,6 +92,21 @@ export function runsOnCluster(servers: () => Servers): void {
       feeds: new Map([[x, fromData("float32", [1 << 24], data)]]),
     });
     expect(got.data[(1 << 24) - 1]).toBe(2 * ((1 << 24) - 1));
+  });
+
+  test("gradients through functions run there, once the calls are taken apart", async () => {
+    for (const program of PROGRAMS.filter((p) => ["loop_in_a_function", "map_and_scan"].includes(p.name))) {
+      await resetCluster(target());
+      const graph = graphOf(program);
+      const names = gradientsOf(graph, program).flatMap((dx) => dx?.name ?? []);
+      await using there = new Session(graph, { target: target() });
+      await there.run([], { targets: [program.init] });
+      const { feeds, gradients: wanted } = program.runs[0]!;
+      const got = (await there.run(names, { feeds: feedsOf(feeds) })) as Tensor[];
+      for (const [i, want] of wanted.filter((dx) => dx !== null).entries())
+        for (const [k, v] of toNumbers(readTensor(want)).entries())
+          expect(toNumbers(got[i]!)[k]).toBeCloseTo(v, 4);
+    }
   });
 
   test("errors have TensorFlow's code and sentence, and the node", async () => {
