@@ -1,8 +1,5 @@
 """Moving averages: what worker.py does with them."""
-import json
-import subprocess
-import sys
-
+import eager
 import numpy as np
 import tensorflow as tf2
 
@@ -59,21 +56,18 @@ def trained(prefix, steps, resource):
 
 
 def recalibrated_outputs(keras_path, saved_path, x):
-    """What Keras and TensorFlow compute with files whose statistics were written elsewhere; in a process with eager execution."""
-    code = (
-        "import sys, json, numpy as np, keras, tensorflow as tf\n"
-        "keras_path, saved_path, x = json.load(sys.stdin)\n"
-        "x = np.load(x)\n"
-        "one = keras.saving.load_model(keras_path)(x, training=False).numpy().tolist()\n"
-        "saved = tf.saved_model.load(saved_path)\n"
-        "two = np.asarray(saved.serve(x)).tolist()\n"
-        "print(json.dumps([one, two]))\n"
-    )
-    given = json.dumps([keras_path, saved_path, x])
-    done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    """What Keras and TensorFlow compute with files whose statistics were written elsewhere; eagerly."""
+    return eager.call("moving_averages", "eager_outputs", keras_path, saved_path, x)
+
+
+def eager_outputs(keras_path, saved_path, x):
+    import keras
+
+    x = np.load(x)
+    one = keras.saving.load_model(keras_path)(x, training=False).numpy().tolist()
+    saved = tf2.saved_model.load(saved_path)  # kept: its functions do not keep its variables
+    two = np.asarray(saved.serve(x)).tolist()
+    return [one, two]
 
 
 COMMANDS = [ema_restore, ema_train, recalibrated_outputs]
