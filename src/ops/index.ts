@@ -45,6 +45,7 @@ import * as nmsCombined from "./nms-combined.ts";
 import * as norm from "./norm.ts";
 import * as optional from "./optional.ts";
 import * as pad from "./pad.ts";
+import * as parse from "./parse.ts";
 import * as patches from "./patches.ts";
 import * as pool from "./pool.ts";
 import * as poolVariants from "./pool-variants.ts";
@@ -134,6 +135,7 @@ export const CORE_OPS = registry(
   optional,
   pad,
   patches,
+  parse,
   pool,
   pool3dOps,
   poolVariants,

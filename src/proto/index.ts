@@ -40,6 +40,7 @@ export {
   type TaggedRunMetadata,
   TaggedRunMetadataSchema,
 } from "./event.gen.ts";
+export { type Example, ExampleSchema, type Feature } from "./example.gen.ts";
 export {
   type AttrValue,
   type AttrValue_ListValue,
