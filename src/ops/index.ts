@@ -26,6 +26,7 @@ import * as crop from "./crop.ts";
 import * as diagonal from "./diagonal.ts";
 import * as dilation from "./dilation.ts";
 import * as division from "./division.ts";
+import * as drawBoxes from "./draw-boxes.ts";
 import * as einsum from "./einsum.ts";
 import * as fill from "./fill.ts";
 import * as functional from "./functional.ts";
@@ -115,6 +116,7 @@ export const CORE_OPS = registry(
   diagonal,
   dilation,
   division,
+  drawBoxes,
   einsum,
   fill,
   functional,
