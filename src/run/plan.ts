@@ -21,17 +21,15 @@ export interface Plan {
   release(): Promise<void>;
 }
 
-/**
- * @param baked - values of variables that the plan takes as constants
- * @param immediate - its programs run in the caller's turn of the event loop, where the engine can do that
- * @throws VarscopeError UNIMPLEMENTED - a lowering needs a size that is symbolic
- */
-export async function compilePlan(
-  analysis: Analysis,
-  runtime: Runtime,
-  baked: ReadonlyMap<string, Tensor> | null,
-  immediate = false,
-): Promise<Plan> {
+export interface PlanOptions {
+  /** values of variables that the plan takes as constants */
+  readonly baked: ReadonlyMap<string, Tensor> | null;
+  /** its programs run in the caller's turn of the event loop, where the engine can do that */
+  readonly immediate: boolean;
+}
+
+/** @throws VarscopeError UNIMPLEMENTED - a lowering needs a size that is symbolic */
+export async function compilePlan(analysis: Analysis, runtime: Runtime, options: PlanOptions): Promise<Plan> {
   const stages = partition(analysis.steps);
   const needed = neededLater(analysis);
   const compiled: CompiledStage[] = [];
@@ -41,7 +39,7 @@ export async function compilePlan(
   try {
     for (const stage of stages) {
       if (stage.kind === "host") compiled.push(hostStage(stage.steps));
-      else compiled.push(...(await onnxStage(stage.steps, analysis, runtime, { baked, immediate }, needed)));
+      else compiled.push(...(await onnxStage(stage.steps, analysis, runtime, options, needed)));
     }
   } catch (e) {
     await release();
@@ -96,7 +94,7 @@ async function onnxStage(
   steps: readonly Step[],
   analysis: Analysis,
   runtime: Runtime,
-  { baked, immediate }: { readonly baked: ReadonlyMap<string, Tensor> | null; readonly immediate: boolean },
+  { baked, immediate }: PlanOptions,
   needed: (slot: Slot, within: ReadonlySet<Step>) => boolean,
 ): Promise<CompiledStage[]> {
   const within = new Set(steps);

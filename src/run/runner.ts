@@ -67,8 +67,8 @@ export class Runner {
   private readonly ways = new Map<string, Ways>();
   /** sides of loops come with the same request each time */
   private readonly waysOf = new WeakMap<Request, Ways>();
-  /** whose early values were looked for */
-  private readonly open = new WeakSet<Way>();
+  /** whose shapes were looked at */
+  private readonly seen = new WeakSet<Way>();
   private readonly contexts = new Map<Operation, HostContext>();
   /** of the latest run: all iterations of a loop have the same */
   private host: (HostServices & { readonly signal: AbortSignal | undefined }) | undefined;
@@ -157,7 +157,7 @@ export class Runner {
 
   /** Computes what has to be known before the request can be planned. */
   private follow(ways: Ways, way: Way, start: Start): Soon<Solved> {
-    if (this.inLoop && way.first === null && !this.open.has(way)) this.lookAhead(ways, way, start);
+    if (this.inLoop && way.first === null && !this.seen.has(way)) this.lookAhead(way, start);
     const { first } = way;
     if (first === null) return { way, feeds: start.feeds };
     return andThen(this.compute(first, start), (computed) => {
@@ -168,12 +168,13 @@ export class Runner {
     });
   }
 
-  /** Looks once whether kernels can tell shapes that nothing else does. */
-  private lookAhead(ways: Ways, way: Way, { feeds, store }: Start): void {
-    this.open.add(way);
+  /** Looks once whether kernels can tell shapes that nothing else does; if so, they run first. */
+  private lookAhead(way: Way, { feeds, store }: Start): void {
+    this.seen.add(way);
+    const { request } = way;
     const pruned = way.prune();
-    const wanted = shapesToLearn(pruned, this.analysed(way.request, pruned, shapesOf(feeds), store));
-    if (wanted.length > 0) ways.putFirst(way, wanted);
+    const fetches = shapesToLearn(pruned, this.analysed(request, pruned, shapesOf(feeds), store));
+    if (fetches.length > 0) way.first = { fetches, targets: [], fed: request.fed };
   }
 
   private planFor(way: Way, start: Start): Soon<Plan> {
@@ -216,7 +217,7 @@ export class Runner {
       const analysis = this.analysed(request, pruned, shapes, store);
       this.services.planned(pruned, analysis);
       try {
-        return await compilePlan(analysis, this.services.runtime, baked, this.inLoop);
+        return await compilePlan(analysis, this.services.runtime, { baked, immediate: this.inLoop });
       } catch (e) {
         const op = refusedOp(e, analysis);
         if (op === null) throw e;

@@ -14,8 +14,8 @@ export interface Way {
   /** of its plans: the request, and what was decided of the conditionals in it */
   readonly key: string;
   prune(): Pruned;
-  /** runs before this request can be planned; null: nothing has to */
-  readonly first: Request | null;
+  /** runs before this request can be planned; null: nothing has to, as far as was seen */
+  first: Request | null;
   /** whether `first` computes predicates, not values to feed */
   readonly decides: boolean;
   /** predicates that are known */
@@ -54,12 +54,6 @@ export class Ways {
     if (way.decides)
       known = new Map([...known, ...way.first!.fetches.map((x, i) => [x, isTrue(values[i]!)] as const)]);
     return this.goOn(way.next, feeds, this.decide(known, feeds));
-  }
-
-  /** Puts a run for these values, which are fed then, before a way that is open. */
-  putFirst(way: Way, fetches: readonly Output[]): Way {
-    const first: Request = { fetches, targets: [], fed: way.request.fed };
-    return Object.assign(way, { first });
   }
 
   private decide(known: Decided, feeds: Feeds): Decided {
