@@ -6,7 +6,7 @@ import { addWith, getVariable, type Initializer, zerosInitializer } from "../../
 import * as layers from "../conv.ts";
 import { needDim, type Pair, pairOf } from "../layer.ts";
 import { xavierInitializer } from "./initializers.ts";
-import { kernelOptions, layerOptions, type SlimOptions, weighted } from "./layer.ts";
+import { kernelOptions, layerOptions, normalized, type SlimOptions } from "./layer.ts";
 
 export interface SlimTransposeOptions extends SlimOptions {
   /** 1 */
@@ -45,7 +45,7 @@ const windowOptions = (o: SlimConvOptions) =>
  * @throws VarscopeError as `conv2d` of tf.layers
  */
 export const conv2d = (x: Output, numOutputs: number, kernelSize: Pair, o: SlimConvOptions = {}): Output =>
-  weighted(x, "Conv", o, (scope, hasBiases) =>
+  normalized(x, "Conv", o, (scope, hasBiases) =>
     layers.conv2d(x, numOutputs, kernelSize, {
       ...layerOptions(scope, hasBiases, o),
       ...kernelOptions(o),
@@ -60,7 +60,7 @@ export const conv2dTranspose = (
   kernelSize: Pair,
   o: SlimTransposeOptions = {},
 ): Output =>
-  weighted(x, "Conv2d_transpose", o, (scope, hasBiases) =>
+  normalized(x, "Conv2d_transpose", o, (scope, hasBiases) =>
     layers.conv2dTranspose(x, numOutputs, kernelSize, {
       ...layerOptions(scope, hasBiases, o),
       ...kernelOptions(o),
@@ -81,7 +81,7 @@ export function separableConv2d(
   o: SlimSeparableOptions = {},
 ): Output {
   const { weightsInitializer = xavierInitializer(), weightsRegularizer, depthMultiplier = 1 } = o;
-  return weighted(x, "SeparableConv2d", o, (scope, hasBiases) => {
+  return normalized(x, "SeparableConv2d", o, (scope, hasBiases) => {
     if (numOutputs === null) return depthwise(x, kernelSize, hasBiases, o);
     return layers.separableConv2d(x, numOutputs, kernelSize, {
       ...layerOptions(scope, hasBiases, o),

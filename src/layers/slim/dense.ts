@@ -9,10 +9,10 @@ import { averagePooling2d, maxPooling2d } from "../pooling.ts";
 import {
   kernelOptions,
   layerOptions,
+  normalized,
   type SlimOptions,
   type SlimScopeOptions,
   slimLayer,
-  weighted,
 } from "./layer.ts";
 
 /**
@@ -22,7 +22,7 @@ import {
  * @throws VarscopeError INVALID_ARGUMENT - the last dim is not known
  */
 export const fullyConnected = (x: Output, numOutputs: number, o: SlimOptions = {}): Output =>
-  weighted(x, "fully_connected", o, (scope, hasBiases) =>
+  normalized(x, "fully_connected", o, (scope, hasBiases) =>
     layers.dense(x, numOutputs, { ...layerOptions(scope, hasBiases, o), ...kernelOptions(o) }),
   );
 

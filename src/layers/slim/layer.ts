@@ -107,7 +107,7 @@ export const slimLayer = (
 };
 
 /** Normalizer and activation over what `body` gives; it adds biases itself, if `hasBiases`. */
-export const weighted = (
+export const normalized = (
   x: Output,
   baseName: string,
   options: SlimOptions,
