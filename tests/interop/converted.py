@@ -1,23 +1,15 @@
 """Commands of worker.py: what Keras 3 and TensorFlow 1 make of files that we converted; the network is that of tools/goldens/convert.py.
 
-Keras runs in a process of its own, eagerly.
+Keras runs eagerly, in the process of eager.py.
 """
-import json
-import os
-import subprocess
-import sys
-
+import eager
 import numpy as np
 import tensorflow as tf
 
 
 def keras_outputs(paths, x):
     """For each .keras file, or object-based checkpoint without that ending: predictions for x, the optimizer's step and moments."""
-    request = json.dumps({"paths": paths, "x": x})
-    done = subprocess.run([sys.executable, os.path.abspath(__file__)], input=request, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    return eager.call("converted", "predictions", paths, x)
 
 
 def tf1_outputs(path, x):
@@ -60,22 +52,17 @@ def restored(path):
     return model
 
 
-def main():
+def predictions(paths, x):
     import keras
 
-    request = json.load(sys.stdin)
     found = []
-    for path in request["paths"]:
+    for path in paths:
         try:
             model = keras.saving.load_model(path) if path.endswith(".keras") else restored(path)
         except Exception as e:  # the test shows it and goes on with the next file
             found.append({"error": "%s: %s" % (type(e).__name__, e)})
             continue
-        y = model(np.array(request["x"], np.float32), training=False).numpy()
+        y = model(np.array(x, np.float32), training=False).numpy()
         moments = [float(np.abs(v.numpy()).sum()) for v in model.optimizer.variables if v.shape != ()]
         found.append({"y": y.tolist(), "step": int(model.optimizer.iterations), "moments": moments})
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()
+    return found

@@ -1,24 +1,19 @@
 """Commands of worker.py: what TensorFlow, Keras 2 and Keras 3 make of object-based checkpoints and SavedModels that we wrote.
 
-They run eagerly, in a process of their own; the models are those of tools/goldens/object_models.py.
+They run eagerly, in the process of eager.py; the models are those of tools/goldens/object_models.py.
 """
 import importlib
-import json
 import os
-import subprocess
 import sys
 
+import eager
 import numpy as np
 import tensorflow as tf
 
 
 def objects(action, **arguments):
-    """Calls a function of this file."""
-    request = json.dumps({"action": action, "arguments": arguments})
-    done = subprocess.run([sys.executable, os.path.abspath(__file__)], input=request, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    """Calls a function of this file, eagerly."""
+    return eager.call("objects", action, **arguments)
 
 
 def outputs(path, package, kind, optimizer, options):
@@ -62,7 +57,3 @@ def served(path, x):
 
 
 COMMANDS = [objects]
-
-if __name__ == "__main__":
-    asked = json.loads(sys.stdin.read())
-    print(json.dumps(globals()[asked["action"]](**asked["arguments"])))

@@ -1,8 +1,5 @@
 """Models to freeze and fold: of Keras 3, of TensorFlow 1 with the layers of tf_keras, and with variables in loops and in parts."""
-import os
-import subprocess
-import sys
-
+import eager
 import numpy as np
 import tensorflow as tf2
 
@@ -10,11 +7,8 @@ tf = tf2.compat.v1
 
 
 def keras_export(path):
-    """A SavedModel of Keras 3. In a process of its own: eager."""
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keras_export.py")
-    done = subprocess.run([sys.executable, script, path], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr[-2000:])
+    """A SavedModel of Keras 3; eagerly."""
+    eager.call("keras_export", "write", path)
 
 
 def save(path, build, feeds):
