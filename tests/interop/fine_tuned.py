@@ -28,21 +28,23 @@ def fine_tuned_gradients(path, y, xs, init, feeds):
         return [None if g is None else worker.encode(next(values)) for g in grads]
 
 
-def fine_tuned_checkpoint(model, checkpoint, x, target, steps=3, rate=0.05):
-    """Losses of steps from a checkpoint of the model's objects, by TensorFlow 2."""
+def fine_tuned_checkpoint(model, checkpoint, input, output, x, target, back, steps=3, rate=0.05):
+    """Losses of steps from a checkpoint of the model's objects, by TensorFlow 2, and after them; it writes a checkpoint, too."""
     fed = feeds_of({"x": x, "target": target})
     with context.eager_mode():
         loaded = tf2.saved_model.load(model)
         tf2.train.Checkpoint(loaded).read(checkpoint).assert_consumed()
         f = loaded.signatures["serving_default"]
         losses = []
-        for _ in range(steps):
+        for i in range(steps + 1):
             with tf2.GradientTape() as tape:
-                y = f(images=tf2.constant(fed["x"]))["logits"]
+                y = f(**{input: tf2.constant(fed["x"])})[output]
                 loss = tf2.reduce_mean(tf2.math.squared_difference(y, fed["target"]))
             losses.append(float(loss))
-            for v, dv in zip(f.trainable_variables, tape.gradient(loss, f.trainable_variables)):
-                v.assign_sub(rate * dv)
+            if i < steps:
+                for v, dv in zip(f.trainable_variables, tape.gradient(loss, f.trainable_variables)):
+                    v.assign_sub(rate * dv)
+        tf2.train.Checkpoint(loaded).write(back)
         return losses
 
 

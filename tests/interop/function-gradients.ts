@@ -143,45 +143,50 @@ export function functionGradientSuite(tf: TensorFlow | null, folder: string): vo
       }
     }, 120_000);
 
-    test("a SavedModel that was trained on here trains on there", async () => {
-      const {
-        folder: original,
-        model,
-        x,
-        loss,
-        losses,
-      } = await tuning("conv", "images", "logits", gradientDescentOptimizer({ learningRate: 0.05 }));
-      await using _ = model;
-      const images = tensor(
-        Array.from({ length: 100 }, (__, i) => Math.sin(i * 7)),
-        "float32",
-        [2, 5, 5, 2],
-      );
-      const target = tensor([1, 0, -1, 0.5, 2, 0], "float32", [2, 3]);
-      const feeds = { [x]: images, "target:0": target };
-      await losses(feeds, 3);
-      const checkpoint = await model.saver!.save(model.session, join(folder, "tuned"), {
-        writeMetaGraph: false,
-      });
-      const saved = join(folder, "tuned-model");
-      await saveSavedModel(model.session, saved, {
-        signatures: model.signatures,
-        trainOp: model.graph.operation("GradientDescent"),
-      });
-      const here = await losses(feeds, 3);
-      const there = await tf!.ask<number[]>("fine_tuned_checkpoint", {
-        model: original,
-        checkpoint,
-        x: toWire(images),
-        target: toWire(target),
-      });
-      expectNear(there, here, 1e-5, "from the checkpoint");
-      const wires = { [x]: toWire(images), "target:0": toWire(target) };
-      const request = { folder: saved, loss: loss.name, feeds: wires };
-      const v1 = await tf!.ask<{ losses: number[]; trainable: string[] }>("fine_tuned_model", request);
-      expectNear(v1.losses, here, 1e-5, "from the SavedModel");
-      expect(v1.trainable).toEqual(trainableVariables(model.graph).map((v) => v.name));
-    });
+    test.each([
+      ["conv", "images", "logits", [2, 5, 5, 2]],
+      ["../saved-model/keras3", "keras_tensor", "output_0", [2, 4]],
+    ] as const)(
+      "a SavedModel that was trained on here trains on there, and back: %s",
+      async (name, input, output, shape) => {
+        const optimizer = gradientDescentOptimizer({ learningRate: 0.05 });
+        const { folder: original, model, x, loss, losses } = await tuning(name, input, output, optimizer);
+        await using _ = model;
+        const size = shape.reduce<number>((a, b) => a * b, 1);
+        const values = tensor(
+          Array.from({ length: size }, (__, i) => Math.sin(i * 7)),
+          "float32",
+          [...shape],
+        );
+        const target = tensor([1, 0, -1, 0.5, 2, 0], "float32", [2, 3]);
+        const feeds = { [x]: values, "target:0": target };
+        await losses(feeds, 3);
+        const at = join(folder, `tuned-${output}`);
+        const checkpoint = await model.saver!.save(model.session, at, { writeMetaGraph: false });
+        const trainOp = model.graph.operation("GradientDescent");
+        await saveSavedModel(model.session, `${at}-model`, { signatures: model.signatures, trainOp });
+        const here = await losses(feeds, 4);
+        const there = await tf!.ask<number[]>("fine_tuned_checkpoint", {
+          model: original,
+          checkpoint,
+          input,
+          output,
+          x: toWire(values),
+          target: toWire(target),
+          back: `${at}-back`,
+        });
+        expectNear(there, here, 1e-5, "from the checkpoint");
+        await model.saver!.restore(model.session, `${at}-back`);
+        expectNear(await losses(feeds, 1), there.slice(-1), 1e-5, "from the checkpoint of TensorFlow");
+        const v1 = await tf!.ask<{ losses: number[]; trainable: string[] }>("fine_tuned_model", {
+          folder: `${at}-model`,
+          loss: loss.name,
+          feeds: { [x]: toWire(values), "target:0": toWire(target) },
+        });
+        expectNear(v1.losses, here.slice(0, 3), 1e-5, "from the SavedModel");
+        expect(v1.trainable).toEqual(trainableVariables(model.graph).map((v) => v.name));
+      },
+    );
 
     test("a model with a loop, a conditional and gradients of its own, too", async () => {
       const { model, x, loss, step, losses } = await tuning(

@@ -1,9 +1,13 @@
 /** SavedModels of TensorFlow 2 train on: the losses of tools/goldens/fine_tune.py. */
 
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { tensor, toNumbers } from "../../base/index.ts";
+import { openCheckpoint } from "../../formats/checkpoint/index.ts";
 import { reduceMean, squaredDifference } from "../../ops/index.ts";
 import { globalVariablesInitializer, trainableVariables } from "../../variables/index.ts";
 import { adamOptimizer, gradientDescentOptimizer, momentumOptimizer } from "../index.ts";
@@ -55,4 +59,27 @@ describe.each(runs)("$folder", (run) => {
     for (const [i, wanted] of run.losses.entries())
       expect(Math.abs(losses[i]! - wanted), `loss ${i}`).toBeLessThanOrEqual(1e-5 * (1 + wanted));
   });
+});
+
+test("Keras exports each variable twice: a checkpoint has what was trained under both keys, and restoring gives both", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "varscope-twins-"));
+  await using model = await loadSavedModel(fileURLToPath(new URL("../saved-model/keras3", GOLDENS)));
+  const { graph, session } = model;
+  const kernel = trainableVariables(graph)[0]!;
+  const read = async (): Promise<number[]> => toNumbers((await session.run(kernel.snapshot))!);
+  const loaded = await read();
+  const step = gradientDescentOptimizer({ learningRate: 0.1 }).minimize(reduceMean(model.output("output_0")));
+  const feeds = { [model.input("keras_tensor").name]: [[1, 2, 3, 4]] };
+  await session.run([], { targets: [step], feeds });
+  const trained = await read();
+  expect(trained).not.toEqual(loaded);
+  const prefix = await model.saver!.save(session, join(folder, "tuned"), { writeMetaGraph: false });
+  const checkpoint = await openCheckpoint(prefix!);
+  for (const owner of ["variables", "_all_variables"])
+    expect(toNumbers(await checkpoint.read(`${owner}/0/.ATTRIBUTES/VARIABLE_VALUE`))).toEqual(trained);
+  await checkpoint.close();
+  await session.run([], { targets: [step], feeds });
+  await model.saver!.restore(session, prefix!);
+  expect(await read()).toEqual(trained);
+  await rm(folder, { recursive: true });
 });

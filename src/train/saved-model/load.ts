@@ -24,7 +24,7 @@ import { Session, type SessionOptions, variableKey } from "../../run/index.ts";
 import { importMetaGraph } from "../meta-graph.ts";
 import { type Saver, saver } from "../saver.ts";
 import { callSignature, type SignatureFeeds, type SignatureResults, signatureTensor } from "./call.ts";
-import { takeObjects } from "./objects.ts";
+import { type Twins, takeObjects } from "./objects.ts";
 
 export interface LoadSavedModelOptions extends SessionOptions {
   /** of the MetaGraph: that for serving, else the only one */
@@ -97,7 +97,7 @@ export async function loadSavedModel(
   const graph = given?.graph ?? new Graph(registry);
   const before = graph.operations.length;
   const imported = importMetaGraph(graph, def, { importScope });
-  takeObjects(graph, def, imported.scope);
+  const twins = takeObjects(graph, def, imported.scope);
   const session = given ?? new Session(graph, sessionOptions);
   warnOfShared(session, graph.operations.slice(before), folder, options.warn);
   const close = async (): Promise<void> => {
@@ -120,7 +120,7 @@ export async function loadSavedModel(
     graph,
     session,
     signatures,
-    saver: imported.saver,
+    saver: imported.saver && keepingEqual(imported.saver, twins),
     trainOp: trainOpOf(graph, def, scope),
     scope,
     def,
@@ -129,6 +129,29 @@ export async function loadSavedModel(
     output: (name, signature) => signatureTensor(callee, "outputs", name, signature),
     close,
     [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A saver that writes a variable under the keys of both twins, and gives both the value that TensorFlow 2 would read. */
+function keepingEqual(base: Saver, twins: readonly Twins[]): Saver {
+  const copy = ({ variables }: Session, from: keyof Twins, to: keyof Twins): void => {
+    for (const pair of twins) {
+      const value = variables.get(variableKey(pair[from]));
+      if (value !== null)
+        variables.commit(variableKey(pair[to]), { ...value, data: value.data.slice() }, false);
+    }
+  };
+  return {
+    ...base,
+    async save(session, ...rest) {
+      copy(session, "taken", "saved");
+      return base.save(session, ...rest);
+    },
+    async restore(session, ...rest) {
+      const report = await base.restore(session, ...rest);
+      copy(session, "saved", "taken");
+      return report;
+    },
   };
 }
 

@@ -23,16 +23,23 @@ import { VariableDefSchema } from "../../proto/variable.gen.ts";
 import { functionBody } from "../../run/control/function-body.ts";
 import { GraphKeys, globalVariables, variableFromProto } from "../../variables/index.ts";
 
+/** A variable that signatures take, and the one that stands for the same object in checkpoints. */
+export interface Twins {
+  readonly taken: Operation;
+  readonly saved: Operation;
+}
+
 /**
  * Fills the collections `variables` and, with what signatures take, `trainable_variables`, in the order of the model's checkpoint, where the
  * MetaGraph has none; and takes up the model's own gradients.
  *
  * @param scope - where the MetaGraph was imported
+ * @returns variables that are to be kept equal: Keras's exports hold each of theirs twice
  * @throws VarscopeError as `functionBody`, of the restore function
  */
-export function takeObjects(graph: Graph, def: MetaGraphDef, scope: string): void {
+export function takeObjects(graph: Graph, def: MetaGraphDef, scope: string): Twins[] {
   const { objectGraphDef: objects, collectionDef, graphDef } = def;
-  if (objects === undefined) return;
+  if (objects === undefined) return [];
   const variables = variableNodes(graph, def, objects, scope);
   if (!(GraphKeys.GLOBAL_VARIABLES in collectionDef) && variables.size > 0)
     collectVariables(graph, def, objects, variables, scope);
@@ -42,6 +49,27 @@ export function takeObjects(graph: Graph, def: MetaGraphDef, scope: string): voi
     const before = graph.customGradients.get(type);
     graph.customGradients.set(type, before === undefined || isSame(before, made) ? made : null);
   }
+  return twinsOf(graph, objects, variables, scope);
+}
+
+/** In Python a function takes its variables by their objects, in the graph by nodes, which another object's key may restore. */
+function twinsOf(
+  graph: Graph,
+  { concreteFunctions }: SavedObjectGraph,
+  variables: ReadonlyMap<number, Output>,
+  scope: string,
+): Twins[] {
+  const twins = new Map<Operation, Operation>();
+  for (const { name, def, attrs, inputs } of graph.operations) {
+    if (def?.control !== "call" || !name.startsWith(scope)) continue;
+    const bound = concreteFunctions[(attrs.f as unknown as FuncValue).func]?.boundInputs ?? [];
+    for (const [i, id] of bound.entries()) {
+      const [taken, saved] = [inputs[inputs.length - bound.length + i]?.op, variables.get(id)?.op];
+      if (saved !== undefined && taken?.def?.variable !== undefined && taken !== saved)
+        twins.set(taken, saved);
+    }
+  }
+  return [...twins].map(([taken, saved]) => ({ taken, saved }));
 }
 
 /** Whether two models mean the same gradient: two programs of TensorFlow count their gradients alike. */
