@@ -34,7 +34,7 @@ const folder = await mkdtemp(join(tmpdir(), "varscope-interop-"));
 afterAll(async () => {
   await tf?.close();
   await rm(folder, { recursive: true, force: true });
-});
+}, 60_000); // TensorFlow takes its time to end, too
 
 trainingSuite(tf, folder);
 checkpointSuite(tf, folder);
