@@ -50,10 +50,9 @@ export class Volumes implements OnnxVolumes {
     const g = depthOf(window, d);
     const planes = this.stacked(x, g, o);
     const taps = this.e.transpose(this.plain(filter), [1, 2, 0, 3, 4]);
-    const weights = plainValue(this.e.reshape(taps, [kh, kw, kd * i, o]), "float32", [kh, kw, kd * i, o]);
+    const weights = this.reshaped(taps, [kh, kw, kd * i, o]);
     const y = this.nn.conv2d(planes, weights, window.plane) as Value;
-    const [rows, columns] = [imageAxis(window.plane, 0, h), imageAxis(window.plane, 1, w)];
-    return back(this.layouts.volume(y, [n, g.out, rows.out, columns.out, o]));
+    return back(this.layouts.volume(y, [n, g.out, ...outOf(window, h, w), o]));
   }
 
   convInputGrad(imageShape: Shape, filter: OnnxValue, grad: OnnxValue, given: VolumeWindow): OnnxValue {
@@ -71,30 +70,17 @@ export class Volumes implements OnnxVolumes {
       const seen = picked(this.e, whole.view, sourcesBack(phase, g));
       const planes = whole.planes(seen.id, [n, phase.count, oh, ow, count * o]);
       const taps = this.e.transpose(this.tapsOf(filter, phase, g), [1, 2, 3, 0, 4]);
-      const weights = plainValue(this.e.reshape(taps, [kh, kw, c, count * o]), "float32", [
-        kh,
-        kw,
-        c,
-        count * o,
-      ]);
-      return this.nn.conv2dInputGrad(
-        [times(n, phase.count), h, w, c],
-        weights,
-        planes,
-        window.plane,
-      ) as Value;
+      const weights = this.reshaped(taps, [kh, kw, c, count * o]);
+      const image = [times(n, phase.count), h, w, c];
+      return this.nn.conv2dInputGrad(image, weights, planes, window.plane) as Value;
     });
     if (parts.length === 1) return back(this.layouts.volume(parts[0]!, shape));
     const blocked = parts.every((p) => p === null || p.layout === "nchwc");
     const count = Math.ceil(d / g.stride);
     const lists = parts.map((p) => p && this.view(p, blocked, [n, count, h, w, c]));
     const list = lists.find((l) => l !== null)!;
-    const all = interleaved(
-      this.e,
-      lists.map((l) => l?.view ?? null),
-      1,
-      g,
-    );
+    const views = lists.map((l) => l?.view ?? null);
+    const all = interleaved(this.e, views, 1, g);
     return back(this.layouts.volume(list.planes(all.id, shape), shape));
   }
 
@@ -115,34 +101,38 @@ export class Volumes implements OnnxVolumes {
         this.nn.conv2dFilterGrad(planes, [kh, kw, i, o], this.layouts.planes(dy), window.plane),
       );
     });
-    return plainValue(this.e.reshape(this.e.concat(taps, 0), [kd, kh, kw, i, o]), "float32", filterShape);
+    return this.reshaped(this.e.concat(taps, 0), [kd, kh, kw, i, o]);
   }
 
   maxPool(input: OnnxValue, given: VolumeWindow): OnnxValue {
-    const { last, back, window } = this.channelsLast(given);
-    const x = last(input);
-    const [n, d, h, w, c] = sized(x.shape);
-    const g = depthOf(window, d);
-    const pooled = this.nn.maxPool(this.layouts.planes(x), window.plane) as Value;
-    const [rows, columns] = [imageAxis(window.plane, 0, h), imageAxis(window.plane, 1, w)];
-    const list = this.view(pooled, pooled.layout === "nchwc", [n, d, rows.out, columns.out, c]);
-    const seen = tapsOf(this.e, list.view, 1, g, Number.NEGATIVE_INFINITY);
-    const shape: Dims = [n, g.out, rows.out, columns.out, c];
-    const most = seen.length === 1 ? seen[0]!.id : this.e.emit("Max", ids(seen));
-    return back(this.layouts.volume(list.planes(most, shape), shape));
+    return this.pooled("maxPool", input, given, (planes, g) => {
+      const seen = tapsOf(this.e, planes, 1, g, Number.NEGATIVE_INFINITY);
+      return seen.length === 1 ? seen[0]!.id : this.e.emit("Max", ids(seen));
+    });
   }
 
   avgPool(input: OnnxValue, given: VolumeWindow): OnnxValue {
+    return this.pooled("avgPool", input, given, (planes, g) =>
+      this.shared(this.sum(tapsOf(this.e, planes, 1, g)), g),
+    );
+  }
+
+  /** Pools the planes, then along the depth. */
+  private pooled(
+    kind: "maxPool" | "avgPool",
+    input: OnnxValue,
+    given: VolumeWindow,
+    alongDepth: (planes: View, g: AxisGeometry) => string,
+  ): OnnxValue {
     const { last, back, window } = this.channelsLast(given);
     const x = last(input);
     const [n, d, h, w, c] = sized(x.shape);
     const g = depthOf(window, d);
-    const pooled = this.nn.avgPool(this.layouts.planes(x), window.plane) as Value;
-    const [rows, columns] = [imageAxis(window.plane, 0, h), imageAxis(window.plane, 1, w)];
-    const list = this.view(pooled, pooled.layout === "nchwc", [n, d, rows.out, columns.out, c]);
-    const shape: Dims = [n, g.out, rows.out, columns.out, c];
-    const mean = this.shared(this.sum(tapsOf(this.e, list.view, 1, g)), g);
-    return back(this.layouts.volume(list.planes(mean, shape), shape));
+    const y = this.nn[kind](this.layouts.planes(x), window.plane) as Value;
+    const [rows, columns] = outOf(window, h, w);
+    const list = this.view(y, y.layout === "nchwc", [n, d, rows, columns, c]);
+    const shape: Dims = [n, g.out, rows, columns, c];
+    return back(this.layouts.volume(list.planes(alongDepth(list.view, g), shape), shape));
   }
 
   avgPoolGrad(imageShape: Shape, grad: OnnxValue, given: VolumeWindow): OnnxValue {
@@ -238,6 +228,10 @@ export class Volumes implements OnnxVolumes {
     return plainValue(this.e.reshape(id, dimsOf(shape)), "float32", shape);
   }
 
+  private reshaped(id: string, dims: readonly number[]): Value {
+    return plainValue(this.e.reshape(id, dims), "float32", dims);
+  }
+
   private fits(...channels: readonly number[]): boolean {
     return channels.every((c) => this.layouts.fits(c));
   }
@@ -315,6 +309,12 @@ function sized(shape: Shape | null): Dims {
 function filterDims(filter: OnnxValue): readonly [number, number, number, number, number] {
   return filter.shape as [number, number, number, number, number];
 }
+
+/** Height and width after the window. */
+const outOf = ({ plane }: VolumeWindow, h: number, w: number): readonly [number, number] => [
+  imageAxis(plane, 0, h).out,
+  imageAxis(plane, 1, w).out,
+];
 
 const depthOf = ({ depth, plane }: VolumeWindow, size: number): AxisGeometry =>
   bounded(axisGeometry(depth, plane.padding, [0, 0], size));
