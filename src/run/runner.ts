@@ -151,7 +151,7 @@ export class Runner {
     const key = requestKey(request);
     const ways = this.ways.get(key) ?? new Ways(request);
     this.ways.set(key, ways);
-    this.waysOf.set(request, ways);
+    if (this.inLoop) this.waysOf.set(request, ways);
     return ways;
   }
 
