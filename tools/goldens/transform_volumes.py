@@ -10,7 +10,8 @@ import json
 
 import numpy as np
 import transform
-from transform import OUT, fused, loose, make, out, tf, tf2, variable
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from transform import OUT, encode, fused, loose, make, out, tf, tf2, their_folding, variable
 
 CASES = {}
 
@@ -83,10 +84,33 @@ def bn_conv3d_transpose():
     out(tf.nn.conv3d_transpose(x, w, [2, 4, 6, 6, 3], strides=2, name="up"))
 
 
+def keras_volumes():
+    """A model of Keras 3, frozen as TF 2 freezes."""
+    tf2.keras.utils.set_random_seed(3)
+    layers = tf2.keras.layers
+    model = tf2.keras.Sequential([
+        tf2.keras.Input((4, 6, 6, 2)), layers.Conv3D(3, 2, padding="same"), layers.BatchNormalization(), layers.ReLU(),
+        layers.MaxPooling3D(2), layers.Conv3DTranspose(2, 2, strides=2), layers.BatchNormalization(scale=False),
+        layers.AveragePooling3D(2, padding="same"), layers.GlobalAveragePooling3D(), layers.Dense(3)])
+    for i, v in enumerate(model.variables):
+        if "seed" not in v.path:
+            v.assign(np.random.default_rng(i).uniform(0.2 if "variance" in v.path or "gamma" in v.path else -0.5, 1.0, v.shape))
+    traced = tf2.function(lambda x: model(x, training=False))
+    frozen = convert_variables_to_constants_v2(traced.get_concrete_function(tf2.TensorSpec([2, 4, 6, 6, 2], tf2.float32, name="x")))
+    graph = frozen.graph.as_graph_def()
+    x = np.random.default_rng(5).uniform(-1, 1, [2, 4, 6, 6, 2]).astype(np.float32)
+    (OUT / "keras3_volumes.pb").write_bytes(graph.SerializeToString(deterministic=True))
+    name = frozen.outputs[0].op.name
+    return {"outputs": [name], "feeds": {"x:0": encode(x)}, "results": [encode(model(x, training=False).numpy())],
+            "folded": their_folding("keras3_volumes", graph, [name])}
+
+
 def main():
+    keras = keras_volumes()
     transform.rng = np.random.default_rng(11)
     tf.disable_eager_execution()
     cases = {name: make(name, build) for name, build in CASES.items()}
+    cases["keras3_volumes"] = keras
     manifest = {"by": f"tensorflow {tf2.__version__}", "command": "python tools/goldens/transform_volumes.py"}
     (OUT / "volumes.json").write_text(json.dumps({**manifest, "cases": cases}, separators=(",", ":")) + "\n")
     for name, entry in cases.items():

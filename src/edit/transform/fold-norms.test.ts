@@ -215,6 +215,11 @@ test("a V2-frozen Keras 3 model folds, whatever its NoOp waits for", async () =>
   expect(clean.operations.length).toBeLessThan(graph.operations.length);
 });
 
+test("a V2-frozen Keras 3 model of volumes folds", async () => {
+  const { report } = await foldsAll("keras3_volumes");
+  expect(report.done.length).toBe(2);
+});
+
 test("checks behind every op (add_check_numerics_ops) hinder nothing once they are out", async () => {
   expect(leftOf(await fold("all_checks"))[0]).toContain(
     "others take the statistics that bn/FusedBatchNorm gives",
