@@ -78,14 +78,21 @@ export class Ways {
 }
 
 function wayOf(request: Request, decided: Decided): Way {
-  const pruneAgain = (): Pruned => prune(request, (x) => decided.get(x) ?? null);
-  const { unknown, alias } = pruneAgain();
+  const pruned = (): Pruned => prune(request, (x) => decided.get(x) ?? null);
+  let fresh: Pruned | null = pruned();
+  const { unknown, alias } = fresh;
   const decides = unknown.length > 0;
+  const pruneOnce = (): Pruned => {
+    const found = fresh ?? pruned();
+    fresh = null; // for the plan that follows at once: kept, it would hold all ops of each request
+    return found;
+  };
   const first: Request | null = decides ? { fetches: unknown, targets: [], fed: request.fed } : null;
   const solved = [...alias.keys()].filter((x) => x.op.def?.control === "switch").map((x) => x.op.inputs[1]!);
   const decisions = [...new Set(solved)].map((x) => `${x.name}=${decided.get(x) ?? null}`);
   const key = requestKey(request) + (decisions.length === 0 ? "" : `?${decisions.join()}`);
-  return { request, key, prune: pruneAgain, first, decides, decided, next: new Map() };
+  if (decides) fresh = null;
+  return { request, key, prune: pruneOnce, first, decides, decided, next: new Map() };
 }
 
 const isTrue = (t: Tensor): boolean => t.data[0] !== 0;
