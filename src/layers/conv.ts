@@ -29,10 +29,10 @@ import {
   type WeightsOptions,
 } from "./layer.ts";
 
-/** What all convolutions take; `Sizes` is a number for each axis of the window, or one for all. */
-export interface ConvOptions<Sizes = Pair> extends WeightsOptions {
+/** What all convolutions take; `S` is a number for each axis of the window, or one for all. */
+export interface ConvOptions<S = Pair> extends WeightsOptions {
   /** 1 */
-  readonly strides?: Sizes;
+  readonly strides?: S;
   /** "valid" */
   readonly padding?: Padding;
   /** "channels_last" */
@@ -51,9 +51,9 @@ export interface ConvOptions<Sizes = Pair> extends WeightsOptions {
   readonly biasConstraint?: (value: Output) => Output;
 }
 
-export interface DilatedConvOptions<Sizes = Pair> extends ConvOptions<Sizes> {
+export interface DilatedConvOptions<S = Pair> extends ConvOptions<S> {
   /** 1 */
-  readonly dilationRate?: Sizes;
+  readonly dilationRate?: S;
 }
 
 /** The kernel's options. */

@@ -41,6 +41,8 @@ export const conv3d = (
 /**
  * The transpose of a convolution over volumes: makes them larger. Variables `kernel` [kd, kh, kw, filters, in] and `bias`. "same" gives
  * d · stride, "valid" d · stride + max(kd - stride, 0).
+ *
+ * @throws VarscopeError INVALID_ARGUMENT - the channels are not known
  */
 export function conv3dTranspose(
   x: Output,
