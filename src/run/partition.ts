@@ -68,8 +68,8 @@ export const smallOnHost = (steps: readonly Step[]): Step[] =>
 
 /**
  * For plans outside of loops. A value that the host has is assigned there, at no cost; and all that is small goes to the host where a run starts
- * from nothing and sets variables, as that of an initializer, which runs once: the engine's time to load a model grows with the square of its
- * outputs, and thousands of variables have as many.
+ * from nothing and sets variables, as that of an initializer, which runs once: the engine's time to load a model grows with the square of how many
+ * nodes stand side by side, and thousands of variables have as many.
  */
 export function initialOnHost({ steps, feeds, reads, final }: Analysis): Step[] {
   const isInitial = final.size > 0 && reads.length === 0 && feeds.size === 0;
