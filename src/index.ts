@@ -140,6 +140,7 @@ export {
   imag,
   index,
   inTopK,
+  inv,
   invert,
   invertPermutation,
   io,

@@ -33,6 +33,7 @@ import * as functional from "./functional.ts";
 import * as gather from "./gather.ts";
 import * as guarded from "./guarded.ts";
 import * as histogram from "./histogram.ts";
+import * as imageProject from "./image-project.ts";
 import * as imageResize from "./image-resize.ts";
 import * as imageScale from "./image-scale.ts";
 import * as join from "./join.ts";
@@ -41,6 +42,7 @@ import * as loop from "./loop.ts";
 import * as loss from "./loss.ts";
 import * as lrn from "./lrn.ts";
 import * as matmul from "./matmul.ts";
+import * as matrixInverse from "./matrix-inverse.ts";
 import * as nms from "./nms.ts";
 import * as nmsCombined from "./nms-combined.ts";
 import * as norm from "./norm.ts";
@@ -122,6 +124,7 @@ export const CORE_OPS = registry(
   functional,
   gather,
   guarded,
+  imageProject,
   imageResize,
   imageScale,
   histogram,
@@ -131,6 +134,7 @@ export const CORE_OPS = registry(
   loss,
   lrn,
   matmul,
+  matrixInverse,
   nms,
   nmsCombined,
   norm,
@@ -276,6 +280,7 @@ export { split, stack, unstack } from "./join.ts";
 export { qr } from "./linalg.ts";
 export { type LrnOptions, localResponseNormalization } from "./lrn.ts";
 export { type MatmulOptions, matmul } from "./matmul.ts";
+export { inv } from "./matrix-inverse.ts";
 export {
   type CombinedNmsOptions,
   combinedNonMaxSuppression,
