@@ -55,6 +55,7 @@ import * as poolVariants from "./pool-variants.ts";
 import * as pool3dOps from "./pool3d.ts";
 import * as print from "./print.ts";
 import * as ragged from "./ragged.ts";
+import * as raggedRows from "./ragged-rows.ts";
 import * as random from "./random.ts";
 import * as ranking from "./ranking.ts";
 import * as reduce from "./reduce.ts";
@@ -69,6 +70,9 @@ import * as spectral from "./signal/spectral.ts";
 import * as slice from "./slice.ts";
 import * as source from "./source.ts";
 import * as space from "./space.ts";
+import * as sparseOps from "./sparse.ts";
+import * as sparseMath from "./sparse-math.ts";
+import * as sparseSegment from "./sparse-segment.ts";
 import * as special from "./special.ts";
 import * as stack from "./stack.ts";
 import * as state from "./state.ts";
@@ -147,6 +151,7 @@ export const CORE_OPS = registry(
   poolVariants,
   print,
   ragged,
+  raggedRows,
   random,
   ranking,
   reduce,
@@ -160,6 +165,9 @@ export const CORE_OPS = registry(
   slice,
   source,
   space,
+  sparseSegment,
+  sparseOps,
+  sparseMath,
   special,
   spectral,
   stack,

@@ -8,6 +8,7 @@ import { broadcastShapes, mergeShapes, sizeOf, type Tensor, toNumbers } from "..
 import { attr, defineOp, type Output } from "../graph/index.ts";
 import { isTrail, utf8Length } from "./kernels/utf8.ts";
 import {
+  broadcastIndex,
   bytesIn,
   invalid,
   mapBytes,
@@ -108,19 +109,6 @@ function piece(bytes: Uint8Array, pos: number, len: number, inChars: boolean, in
   return starts === null ? bytes.subarray(from, to) : bytes.subarray(starts[from], starts[to]);
 }
 
-/** Flat index of an element in a tensor that is broadcast. */
-function sourceOf(index: number, shape: readonly number[], small: readonly number[]): number {
-  let [at, stride, rest] = [0, 1, index];
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const dim = shape[axis]!;
-    const own = small[small.length - shape.length + axis] ?? 1;
-    if (own !== 1) at += (rest % dim) * stride;
-    stride *= own;
-    rest = Math.floor(rest / dim);
-  }
-  return at;
-}
-
 /** Pieces of strings. `pos` and `len` broadcast with the strings. */
 export const Substr = defineOp("Substr", {
   ...onText,
@@ -136,8 +124,14 @@ export const Substr = defineOp("Substr", {
     const shape = broadcastShapes(input.shape, pos.shape) as readonly number[];
     const [froms, sizes, texts] = [toNumbers(pos), toNumbers(len), bytesIn(input)];
     const data = Array.from({ length: sizeOf(shape) }, (_, i) => {
-      const at = sourceOf(i, shape, pos.shape);
-      return piece(texts[sourceOf(i, shape, input.shape)]!, froms[at]!, sizes[at]!, attrs.unit !== "BYTE", i);
+      const at = broadcastIndex(i, shape, pos.shape);
+      return piece(
+        texts[broadcastIndex(i, shape, input.shape)]!,
+        froms[at]!,
+        sizes[at]!,
+        attrs.unit !== "BYTE",
+        i,
+      );
     });
     return [strings(shape, data)];
   },

@@ -59,3 +59,16 @@ export const sameShape = ({ input }: { readonly input: Spec }): { shape: Shape |
 
 /** Bytes as Python and TensorFlow's sentences show them. */
 export const shownBytes = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** Flat index, in a tensor of shape `small`, of what stands at `index` where it is broadcast to `shape`. */
+export function broadcastIndex(index: number, shape: readonly number[], small: readonly number[]): number {
+  let [at, stride, rest] = [0, 1, index];
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    const dim = shape[axis]!;
+    const own = small[small.length - shape.length + axis] ?? 1;
+    if (own !== 1) at += (rest % dim) * stride;
+    stride *= own;
+    rest = Math.floor(rest / dim);
+  }
+  return at;
+}

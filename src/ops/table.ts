@@ -110,7 +110,7 @@ export const InitializeTableV2 = defineOp("InitializeTableV2", {
 const WHOLE_LINE = -2;
 const LINE_NUMBER = -1;
 
-/** Fills a table from the lines of a file: `key_index` and `value_index` are columns, -2 the whole line, -1 its number. */
+/** Fills a table from the lines of a file: `key_index` and `value_index` are columns, -2 the whole line, -1 its number plus `offset`. */
 export const InitializeTableFromTextFileV2 = defineOp("InitializeTableFromTextFileV2", {
   ...stateful,
   inputs: { table_handle: "resource", filename: "string" },
@@ -131,7 +131,7 @@ export const InitializeTableFromTextFileV2 = defineOp("InitializeTableFromTextFi
   host: async ({ table_handle, filename }, attrs, { files }) => {
     const table = handleOf<LookupTable>(table_handle);
     const file = new TextDecoder().decode(filename.data[0] as Uint8Array);
-    const lines = linesOf(await files.readFile(file)).slice(attrs.offset);
+    const lines = linesOf(await files.readFile(file));
     const wanted = attrs.vocab_size === -1 ? lines.length : attrs.vocab_size;
     if (lines.length < wanted) {
       throw invalid(`Invalid vocab_size in ${file}: expected ${wanted} but got ${lines.length}`);

@@ -144,6 +144,14 @@ def numbers_of_lines():
     find(t, tf.constant([1, 9], tf.int64), "?", value=tf.string)
 
 
+@case([("init",)], ["find:0", "size:0"])
+def numbers_from_an_offset():
+    t = table(shared_name="t")
+    from_file(t, offset=2)
+    find(t, ["emerson", "lake", "palmer", "none"])
+    size(t)
+
+
 @case([("init",)], ["find:0"])
 def columns():
     t = table(value=tf.int64, shared_name="t")
