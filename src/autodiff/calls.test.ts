@@ -131,6 +131,37 @@ describe("calls that are taken apart", () => {
     expect(graph.operation("f").type).toBe("PartitionedCall");
   });
 
+  test("are loops of unknown shapes, too", async () => {
+    const int = writeAttr("int32", "type");
+    const five = node("five", "Const", [], { dtype: int, value: writeAttr(tensor(5, "int32"), "tensor") });
+    const few = create(FunctionDefSchema, {
+      signature: { name: "few", inputArg: [{ name: "x", type: 1 }], outputArg: [{ name: "y", type: 10 }] },
+      nodeDef: [
+        node("size", "Size", ["x"], { ...T, out_type: int }),
+        five,
+        node("less", "Less", ["size:output:0", "five:output:0"], { T: int }),
+      ],
+      ret: { y: "less:z:0" },
+    });
+    const axis = node("axis", "Const", [], { dtype: int, value: writeAttr(tensor(0, "int32"), "tensor") });
+    const attrs = { ...T, N: writeAttr(2, "int"), Tidx: int };
+    const grow = define(
+      "grow",
+      [axis, node("two", "ConcatV2", ["x", "x", "axis:output:0"], attrs)],
+      "two:output:0",
+    );
+    const loop = node("loop", "StatelessWhile", ["x"], {
+      T: writeAttr(["float32"], "list(type)"),
+      cond: writeAttr({ func: "few", attrs: {} }, "func"),
+      body: writeAttr({ func: "grow", attrs: {} }, "func"),
+    });
+    const graph = read([loop], [few, grow]);
+    const [dx] = gradients(graph.output("loop:0"), graph.output("x:0"));
+    await using session = new Session(graph, { warn: () => {} });
+    const [y, d] = await session.run([graph.output("loop:0"), dx as never], { feeds: { "x:0": [3] } });
+    expect([toNumbers(y!), toNumbers(d!)]).toEqual([new Array(8).fill(3), [8]]);
+  });
+
   test("cannot be in a finalized graph", () => {
     const graph = read([call("f", "twice", ["x"])], [twice]);
     graph.finalize();

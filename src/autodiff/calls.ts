@@ -6,9 +6,10 @@
  * @see TensorFlow core/common_runtime/inline_function_utils.h "KeepCallerNode"
  */
 
-import { type DType, isCompatible, tensor, VarscopeError } from "../base/index.ts";
+import { type DType, isCompatible, type Tensor, tensor, VarscopeError } from "../base/index.ts";
 import {
   COND_CONTEXT,
+  type CondItem,
   type CustomGradient,
   cond,
   type FuncValue,
@@ -73,6 +74,7 @@ interface Made {
 
 const func = (op: Operation, name: string): FuncValue => op.attrs[name] as unknown as FuncValue;
 
+/** Copies functions into a graph. */
 export class Unfolding {
   private readonly graph: Graph;
   /** functions that are being copied, each called by the one before */
@@ -154,31 +156,34 @@ export class Unfolding {
     return joined(cond(asBool(pred!), side("then_branch"), side("else_branch"), { name: scope }), op);
   }
 
+  /** Halves the branches until one is left; an index out of range is the last. */
   private chooseOne(op: Operation, [index, ...args]: readonly Output[], scope: string): Made {
+    const { graph } = this;
     const branches = op.attrs.branches as unknown as readonly FuncValue[];
-    const from = (i: number, name: string): readonly (Output | Operation)[] => {
-      if (i === branches.length - 1) return this.branch(branches[i]!, args, op);
-      const isThis = this.graph.add("Equal", [index!, tensor(i, "int32")]);
-      const chosen = cond(
-        isThis,
-        () => this.branch(branches[i]!, args, op),
-        () => from(i + 1, "cond"),
-        { name },
-      );
+    const int = (value: number): Tensor => tensor(value, "int32");
+    const from = (low: number, high: number, at: Output, name: string): CondItem[] => {
+      if (high - low === 1) return this.branch(branches[low]!, args, op);
+      const middle = Math.floor((low + high) / 2);
+      const side = (a: number, b: number) => () => from(a, b, at, "cond");
+      const isLow = graph.add("Less", [at, int(middle)]);
+      const chosen = cond(isLow, side(low, middle), side(middle, high), { name });
       return chosen instanceof Output ? [chosen] : chosen;
     };
-    return joined(from(0, scope) as readonly Output[], op);
+    const isBelow = graph.add("Less", [index!, int(0)]);
+    const at = graph.add("SelectV2", [isBelow, int(branches.length - 1), index!]);
+    return joined(from(0, branches.length, at, scope) as Output[], op);
   }
 
   /** Results of a branch, after its effects; of one without results, an op that stands for it. */
-  private branch(f: FuncValue, args: readonly Output[], op: Operation): readonly (Output | Operation)[] {
+  private branch(f: FuncValue, args: readonly Output[], op: Operation): CondItem[] {
+    this.spend(op.name, 256 + 8 * op.outputs.length); // Switches, pivots and Merges in contexts of their own
     const { results, effects } = this.copy(f, args, typesOf(op), op.name);
     if (results.length > 0) return this.after(effects, results);
     return [this.graph.addOp("NoOp", [], { name: "done", controlInputs: effects })];
   }
 
-  private after(effects: readonly Operation[], results: readonly Output[]): readonly Output[] {
-    if (effects.length === 0) return results;
+  private after(effects: readonly Operation[], results: readonly Output[]): Output[] {
+    if (effects.length === 0) return [...results];
     const { graph } = this;
     return results.map((x) =>
       x.dtype === "resource" ? x : graph.add("Identity", [x], { controlInputs: effects }),
@@ -187,6 +192,7 @@ export class Unfolding {
 
   private loop(op: Operation, args: readonly Output[], scope: string): Made {
     const { graph } = this;
+    this.spend(op.name, 16 * args.length);
     const types = typesOf(op);
     const body = functionBody(graph, func(op, "body").func, func(op, "body").attrs, op.name);
     // what a round gives back as it is, the loop reads from outside; lists go round, since their gradients are added up by going round
@@ -201,7 +207,10 @@ export class Unfolding {
       const next = values[Symbol.iterator]();
       return args.map((x, i) => (goesRound[i] ? (next.next().value as Output) : x));
     };
-    const shapes = op.outputs.map((y, i) => commonShape(y.shape, args[i]!.shape));
+    const isStated = (op.attrs.output_shapes as readonly unknown[]).length > 0;
+    const shapes = op.outputs.map((y, i) =>
+      commonShape(isStated ? y.shape : body.results[i]!.shape, args[i]!.shape),
+    );
     const go = (...values: Output[]): Output => {
       const { results, effects } = this.copy(func(op, "cond"), all(values), ["bool"], op.name);
       return this.after(effects, [asBool(results[0]!)])[0]!;
@@ -284,7 +293,7 @@ export class Unfolding {
     const controlInputs = copies.operations(op.controlInputs);
     if (isCall(op)) {
       const make = (scope: string): Made => {
-        this.spend(scope, controlInputs.length);
+        this.spend(scope, controlInputs.length + inputs.length);
         return this.call(op, inputs, scope);
       };
       const made = graph.controlDependencies(controlInputs, () => graph.nameScope(op.name, make));
