@@ -7,7 +7,8 @@
 
 import { isStatic, type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
 import { absent, attr, defineOp } from "../graph/index.ts";
-import { dimAt, needAllocatable, needDim, sizedShape } from "./image-facts.ts";
+import { dimAt, needDim, sizedShape } from "./image-facts.ts";
+import { needAllocatable } from "./kernels/allocatable.ts";
 import { type Boxes, cropGradBoxes, cropGradImage, crops } from "./kernels/crop.ts";
 import { shape } from "./pieces.ts";
 import { invalid, mergeDims, needRank, shapeFrom } from "./window.ts";

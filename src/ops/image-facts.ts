@@ -5,17 +5,9 @@
  * @see TensorFlow core/ops/image_ops.cc "SetOutputToSizedImage"; core/util/image_resizer_state.h
  */
 
-import {
-  type DType,
-  dtypeCppName,
-  isStatic,
-  type Shape,
-  sizeOf,
-  type Tensor,
-  toNumbers,
-  VarscopeError,
-} from "../base/index.ts";
+import { type DType, isStatic, type Shape, type Tensor, toNumbers } from "../base/index.ts";
 import type { Inferred, Onnx, OnnxValue, Spec } from "../graph/index.ts";
+import { needAllocatable } from "./kernels/allocatable.ts";
 import { matrixOf, type Sampling } from "./kernels/sampling.ts";
 import { movable } from "./onnx-facts.ts";
 import { invalid, needRank } from "./window.ts";
@@ -98,18 +90,6 @@ export function paddingBefore(size: number, count: number, window: WindowAlong):
   return Math.max((count - 1) * window.stride + extentOf(window) - size, 0) >> 1;
 }
 
-/** The most elements a kernel here makes: a hostile size must not exhaust memory. */
-const MAX_ELEMENTS = 2 ** 28;
-
-/** @throws VarscopeError RESOURCE_EXHAUSTED - the tensor would be too large */
-export function needAllocatable(shape: readonly number[], dtype: DType): void {
-  if (sizeOf(shape) <= MAX_ELEMENTS) return;
-  throw new VarscopeError(
-    "RESOURCE_EXHAUSTED",
-    `OOM when allocating tensor with shape[${shape.join(",")}] and type ${dtypeCppName(dtype)}`,
-  );
-}
-
 /**
  * Height and width that an image is resized to.
  *
@@ -133,16 +113,19 @@ export function targetSize(image: Shape, size: Tensor): [number, number] {
 const LONGEST = 256;
 
 /** The longest side that a lowered image grows to: its weights are constants of the model, 4 MB each at this. */
-export const MOST = 4096;
+const MOST = 4096;
+
+/** Whether ONNX Runtime takes images of this dtype and all but their number is known. */
+export const isKnownImage = (dtype: DType, image: Shape | null): boolean =>
+  movable(dtype) && image !== null && isStatic(image.slice(1)) && !image.includes(0);
 
 /** Whether an image of this shape is known enough, and small enough, for `onnx.nn.resample`. */
 export const lowersSampled = (dtype: DType, image: Shape | null): boolean =>
-  movable(dtype) &&
-  image !== null &&
-  isStatic(image.slice(1)) &&
-  !image.includes(0) &&
-  image[1]! <= LONGEST &&
-  image[2]! <= LONGEST;
+  isKnownImage(dtype, image) && image![1]! <= LONGEST && image![2]! <= LONGEST;
+
+/** Whether the size that an image is resized to is known, and small enough. */
+export const lowersTo = (size: Spec): boolean =>
+  size.value !== null && toNumbers(size.value).every((d) => d <= MOST);
 
 /** Rows and columns resampled; the result is float32. */
 export const lowerSampled = (onnx: Onnx, x: OnnxValue, rows: Sampling, columns: Sampling): OnnxValue =>

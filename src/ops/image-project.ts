@@ -15,7 +15,8 @@ import {
   type Output,
   type Spec,
 } from "../graph/index.ts";
-import { dimAt, needAllocatable, sizedShape } from "./image-facts.ts";
+import { dimAt, sizedShape } from "./image-facts.ts";
+import { needAllocatable } from "./kernels/allocatable.ts";
 import { FILLS, projected } from "./kernels/project.ts";
 import { truediv } from "./operators.ts";
 import { concat, cut, element, ones, part, reshape, shape } from "./pieces.ts";

@@ -21,13 +21,14 @@ import {
 import {
   dimAt,
   IMAGE_TYPES,
+  isKnownImage,
   lowerSampled,
   lowersSampled,
-  MOST,
-  needAllocatable,
+  lowersTo,
   resizedShape,
   targetSize,
 } from "./image-facts.ts";
+import { needAllocatable } from "./kernels/allocatable.ts";
 import { pickAlong, ramp, sourcesAlong } from "./kernels/pick.ts";
 import { scatterAdd } from "./kernels/pool.ts";
 import { resampled, type Sampling, transposed } from "./kernels/sampling.ts";
@@ -79,7 +80,7 @@ const resizing = (method: Method) => ({
   outputs: { resized_images: "float32" } as const,
   infer: ({ images, size }: Resize<Spec>) => resizedShape(images, size),
   lowers: ({ T }: { readonly T: DType }, { images, size }: Resize<Spec>): boolean =>
-    lowersSampled(T, images.shape) && size.value !== null && toNumbers(size.value).every((d) => d <= MOST),
+    lowersSampled(T, images.shape) && lowersTo(size),
   lower: (onnx: Onnx, { images, size }: Resize<OnnxValue>, attrs: Corners): readonly OnnxValue[] => [
     lowerSampled(onnx, images, ...forward(method, images.shape!, size.constant!, attrs)),
   ],
@@ -199,10 +200,7 @@ export const ResizeNearestNeighbor = defineOp("ResizeNearestNeighbor", {
     const size = h !== null && w !== null ? [h, w] : part(g, shape(image), 1, 3);
     return [g.add("ResizeNearestNeighborGrad", [dy!, size], { attrs: cornersOf(op) }), null];
   },
-  lowers: ({ T }, { images, size }) =>
-    lowersSampled(T, images.shape === null ? null : [null, 1, 1, dimAt(images.shape, 3)]) &&
-    images.shape!.slice(1).every((d) => d !== null && d > 0) &&
-    size.value !== null,
+  lowers: ({ T }, { images, size }) => isKnownImage(T, images.shape) && size.value !== null,
   lower: (onnx, { images, size }, attrs) => {
     const from = sizeOfImage(images.shape!);
     const to = targetSize(images.shape!, size.constant!);
@@ -246,7 +244,7 @@ export const ResizeNearestNeighborGrad = defineOp("ResizeNearestNeighborGrad", {
   infer: ({ grads, size }) => resizedShape(grads, size),
   grad: absent("TensorFlow registers none"),
   lowers: ({ T }, { grads, size }) =>
-    (T === "float32" || T === "float16") && lowersSampled(T, grads.shape) && size.value !== null,
+    (T === "float32" || T === "float16") && lowersSampled(T, grads.shape) && lowersTo(size),
   lower: (onnx, { grads, size }, attrs) => {
     const to = originalSize(grads.shape!, size.constant!);
     const [rows, columns] = sources(to, sizeOfImage(grads.shape!), attrs);

@@ -7,7 +7,14 @@
 
 import { type Shape, type Tensor, toNumbers } from "../base/index.ts";
 import { absent, attr, defineOp } from "../graph/index.ts";
-import { IMAGE_TYPES, lowerSampled, lowersSampled, MOST, resizedShape, targetSize } from "./image-facts.ts";
+import {
+  IMAGE_TYPES,
+  lowerSampled,
+  lowersSampled,
+  lowersTo,
+  resizedShape,
+  targetSize,
+} from "./image-facts.ts";
 import { resampled, type Sampling, transposed } from "./kernels/sampling.ts";
 import { isKernel, spans } from "./kernels/sampling-spans.ts";
 import { invalid, needRank } from "./window.ts";
@@ -69,11 +76,7 @@ export const ScaleAndTranslate = defineOp("ScaleAndTranslate", {
     return [dx, null, null, null];
   },
   lowers: ({ T }, { images, size, scale, translation }) =>
-    lowersSampled(T, images.shape) &&
-    scale.value !== null &&
-    translation.value !== null &&
-    size.value !== null &&
-    toNumbers(size.value).every((d) => d <= MOST),
+    lowersSampled(T, images.shape) && scale.value !== null && translation.value !== null && lowersTo(size),
   lower: (onnx, { images, size, scale, translation }, attrs) => {
     const to = targetSize(images.shape!, size.constant!);
     const place = { to, scale: scale.constant!, translation: translation.constant! };

@@ -6,7 +6,8 @@
 
 import { type Shape, type Tensor, tensor, toNumbers } from "../base/index.ts";
 import { absent, attr, defineOp, type Inferred, type Spec } from "../graph/index.ts";
-import { dimAt, needAllocatable, needDim } from "./image-facts.ts";
+import { dimAt, needDim } from "./image-facts.ts";
+import { needAllocatable } from "./kernels/allocatable.ts";
 import { suppressClasses } from "./kernels/nms.ts";
 import { fromNumbers, numbersOf } from "./kernels/numbers.ts";
 import { scalarDim } from "./nms.ts";

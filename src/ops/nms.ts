@@ -16,7 +16,8 @@ import {
   type Spec,
   stopsGradients,
 } from "../graph/index.ts";
-import { dimAt, needAllocatable, needDim } from "./image-facts.ts";
+import { dimAt, needDim } from "./image-facts.ts";
+import { needAllocatable } from "./kernels/allocatable.ts";
 import { overlap, type Suppression, suppress, toHalf } from "./kernels/nms.ts";
 import { fromNumbers, numbersOf } from "./kernels/numbers.ts";
 import { invalid, mergeDims, needRank } from "./window.ts";

@@ -169,8 +169,7 @@ export interface Detection {
 
 /** The best detections of one image over all classes, best first, each class suppressed by itself. */
 export function suppressClasses(options: ClassSuppression): Detection[] {
-  const all: Detection[] = [];
-  for (let label = 0; label < options.classes; label++) all.push(...detections(options, label));
+  const all = Array.from({ length: options.classes }, (_, label) => detections(options, label)).flat();
   return all.sort((a, b) => b.score - a.score).slice(0, options.most);
 }
 

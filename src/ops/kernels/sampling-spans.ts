@@ -66,7 +66,8 @@ export function spans(inputs: number, outputs: number, options: SpanOptions): Sa
   const width = options.antialias ? Math.max(inverse, 1) : 1;
   const narrow = f(1 / width);
   const reach = f(radius * width);
-  const results = Array.from({ length: outputs }, (_, x): Tap[] => {
+  const most = Math.min(2 * Math.ceil(reach) + 1, inputs);
+  return samplingOf(inputs, outputs, most, (x) => {
     const sample = f(f(f(x + 0.5) * inverse) + shift);
     if (sample < 0 || sample > inputs) return [];
     const inside = (i: number): number => Math.min(Math.max(i, 0), inputs - 1);
@@ -78,5 +79,4 @@ export function spans(inputs: number, outputs: number, options: SpanOptions): Sa
     });
     return normalized(taps) ?? [];
   });
-  return samplingOf(inputs, results);
 }

@@ -21,19 +21,23 @@ export interface Grid {
 const scaleOf = (inputs: number, outputs: number, { align_corners }: Grid): number =>
   align_corners && outputs > 1 ? f((inputs - 1) / (outputs - 1)) : f(inputs / outputs);
 
-const positions = (inputs: number, outputs: number, grid: Grid): number[] => {
+/** A sampling by where each result lies in the original. */
+function placed(
+  inputs: number,
+  outputs: number,
+  grid: Grid,
+  taps: number,
+  at: (x: number) => Tap[],
+): Sampling {
   const scale = scaleOf(inputs, outputs, grid);
-  return Array.from({ length: outputs }, (_, i) =>
-    grid.half_pixel_centers ? f(f(f(i + 0.5) * scale) - 0.5) : f(i * scale),
+  return samplingOf(inputs, outputs, taps, (i) =>
+    at(grid.half_pixel_centers ? f(f(f(i + 0.5) * scale) - 0.5) : f(i * scale)),
   );
-};
-
-const each = (inputs: number, at: readonly number[], taps: (x: number) => Tap[]): Sampling =>
-  samplingOf(inputs, at.map(taps));
+}
 
 /** The two neighbours, by their distance. */
 export const linear = (inputs: number, outputs: number, grid: Grid): Sampling =>
-  each(inputs, positions(inputs, outputs, grid), (x) => {
+  placed(inputs, outputs, grid, 2, (x) => {
     const floor = Math.floor(x);
     const weight = f(x - floor);
     const [lower, upper] = [Math.max(floor, 0), Math.min(Math.ceil(x), inputs - 1)];
@@ -89,7 +93,7 @@ export function normalized(taps: readonly Tap[]): Tap[] | null {
  * the edge stands for them.
  */
 export const cubic = (inputs: number, outputs: number, grid: Grid): Sampling =>
-  each(inputs, positions(inputs, outputs, grid), (x) => {
+  placed(inputs, outputs, grid, 4, (x) => {
     const keys = grid.half_pixel_centers;
     const floor = Math.floor(x);
     const step = roundHalfEven(f(f(x - floor) * STEPS));
@@ -110,7 +114,7 @@ const covered = (i: number, a: number, b: number, scale: number): number =>
 /** All elements that the pixel covers, by their share. */
 export function area(inputs: number, outputs: number, grid: Grid): Sampling {
   const scale = scaleOf(inputs, outputs, grid);
-  const results = Array.from({ length: outputs }, (_, x) => {
+  return samplingOf(inputs, outputs, Math.ceil(scale) + 2, (x) => {
     const [a, b] = [f(x * scale), f((x + 1) * scale)];
     const start = Math.floor(a);
     return Array.from({ length: Math.max(Math.ceil(b) - start, 1) }, (_, k): Tap => {
@@ -118,5 +122,4 @@ export function area(inputs: number, outputs: number, grid: Grid): Sampling {
       return { index, weight: f(covered(start + k, a, b, scale) / scale) };
     });
   });
-  return samplingOf(inputs, results);
 }

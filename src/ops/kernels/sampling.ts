@@ -5,6 +5,7 @@
  */
 
 import { allocate, type DType, isBigInt, sizeOf, type Tensor } from "../../base/index.ts";
+import { needAllocatable } from "./allocatable.ts";
 import { fromNumbers, numbersOf } from "./numbers.ts";
 
 /** Result i is the sum over k < taps of weights[i taps + k] times element indices[i taps + k] of `inputs` elements. */
@@ -22,28 +23,49 @@ export interface Tap {
   readonly weight: number;
 }
 
-/** A sampling from the taps of each result; missing ones weigh nothing. */
-export function samplingOf(inputs: number, results: readonly (readonly Tap[])[]): Sampling {
-  const taps = Math.max(1, ...results.map((r) => r.length));
-  const indices = new Int32Array(results.length * taps);
-  const weights = new Float32Array(results.length * taps);
-  results.forEach((result, i) => {
-    result.forEach(({ index, weight }, k) => {
+/**
+ * A sampling from the taps of each result, at most `taps`; missing ones weigh nothing.
+ *
+ * @throws VarscopeError RESOURCE_EXHAUSTED - there are too many
+ */
+export function samplingOf(
+  inputs: number,
+  outputs: number,
+  taps: number,
+  tapsOf: (result: number) => readonly Tap[],
+): Sampling {
+  needAllocatable([outputs, taps], "float32");
+  const indices = new Int32Array(outputs * taps);
+  const weights = new Float32Array(outputs * taps);
+  for (let i = 0; i < outputs; i++) {
+    tapsOf(i).forEach(({ index, weight }, k) => {
       indices[i * taps + k] = index;
       weights[i * taps + k] = weight;
     });
-  });
-  return { inputs, outputs: results.length, taps, indices, weights };
+  }
+  return { inputs, outputs, taps, indices, weights };
 }
 
 /** The sampling that gradients go through: from results back to elements. */
 export function transposed(s: Sampling): Sampling {
-  const results: Tap[][] = Array.from({ length: s.inputs }, () => []);
-  for (let i = 0; i < s.indices.length; i++) {
-    const weight = s.weights[i]!;
-    if (weight !== 0) results[s.indices[i]!]!.push({ index: Math.floor(i / s.taps), weight });
-  }
-  return samplingOf(s.outputs, results);
+  const counts = new Int32Array(s.inputs);
+  const eachTap = (visit: (element: number, result: number, weight: number) => void): void => {
+    for (let i = 0; i < s.indices.length; i++) {
+      if (s.weights[i] !== 0) visit(s.indices[i]!, Math.floor(i / s.taps), s.weights[i]!);
+    }
+  };
+  eachTap((element) => {
+    counts[element]!++;
+  });
+  const taps = counts.reduce((most, n) => Math.max(most, n), 1);
+  const back = samplingOf(s.outputs, s.inputs, taps, () => []);
+  counts.fill(0);
+  eachTap((element, result, weight) => {
+    const at = element * taps + counts[element]!++;
+    back.indices[at] = result;
+    back.weights[at] = weight;
+  });
+  return back;
 }
 
 /** The same as a matrix, float32 [outputs, inputs]. */
