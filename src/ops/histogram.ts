@@ -6,6 +6,7 @@
 
 import { getElement, type Shape, setElement, sizeOf, type Tensor, toNumbers, zeros } from "../base/index.ts";
 import { absent, attr, defineOp, type Output, type Spec, stopsGradients } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { invalid, needRank } from "./string-facts.ts";
 
 const counting = {
@@ -45,7 +46,9 @@ interface Counted {
 
 /** Sums of weights (of ones where there are none) by row and value; values beyond `size` do not count. */
 function count({ values, weights, size, rowOf, rows, binary }: Counted): Tensor {
-  const out = zeros(weights.dtype, rowOf === null ? [size] : [rows, size]);
+  const shape = rowOf === null ? [size] : [rows, size];
+  boundedSize(shape, weights.dtype);
+  const out = zeros(weights.dtype, shape);
   const isWeighted = sizeOf(weights.shape) > 0;
   const numbers = toNumbers(values);
   if (isWeighted && weights.data.length !== numbers.length) {

@@ -1,15 +1,8 @@
 /** @file What ops on ragged tensors share: splits, checked, and rows picked by number. */
 
-import {
-  allocate,
-  getElement,
-  setElement,
-  sizeOf,
-  type Tensor,
-  toNumbers,
-  VarscopeError,
-} from "../base/index.ts";
+import { allocate, getElement, setElement, sizeOf, type Tensor, toNumbers } from "../base/index.ts";
 import { absent, attr } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { invalid } from "./string-facts.ts";
 
 /** Ragged tensors are the host's. */
@@ -19,19 +12,6 @@ export type SplitType = "int32" | "int64";
 /** The attribute of that. */
 export const Tsplits = attr.typeOr("int64", "int32", "int64");
 
-/** More elements than memory holds. */
-export const MOST_ELEMENTS = 2 ** 31;
-
-/** Number of elements. @throws VarscopeError RESOURCE_EXHAUSTED - more than memory holds */
-export function boundedSize(shape: readonly number[]): number {
-  const size = sizeOf(shape);
-  if (size <= MOST_ELEMENTS) return size;
-  throw new VarscopeError(
-    "RESOURCE_EXHAUSTED",
-    `a tensor of shape [${shape}] has over ${MOST_ELEMENTS} elements`,
-  );
-}
-
 /** A tensor of rows that `from` has, by number; `fill` where that is -1. */
 export function pickedRows(
   from: Tensor,
@@ -40,7 +20,11 @@ export function pickedRows(
   fill: Tensor | null,
 ): Tensor {
   const width = sizeOf(from.shape.slice(1));
-  const out: Tensor = { dtype: from.dtype, shape, data: allocate(from.dtype, boundedSize(shape)) };
+  const out: Tensor = {
+    dtype: from.dtype,
+    shape,
+    data: allocate(from.dtype, boundedSize(shape, from.dtype)),
+  };
   for (const [i, row] of rows.entries()) {
     for (let k = 0; k < width; k++) {
       if (row >= 0) setElement(out, i * width + k, getElement(from, row * width + k));

@@ -13,10 +13,10 @@ import {
   sizeOf,
   type Tensor,
   toNumbers,
-  VarscopeError,
 } from "../base/index.ts";
 import { absent, attr, defineOp, type Output, stopsGradients } from "../graph/index.ts";
-import { checkedSplits, MOST_ELEMENTS, onHost, pickedRows, type SplitType, Tsplits } from "./ragged-facts.ts";
+import { boundedSize } from "./bounds.ts";
+import { checkedSplits, onHost, pickedRows, type SplitType, Tsplits } from "./ragged-facts.ts";
 import { invalid, needRank, splitsOf } from "./string-facts.ts";
 
 /** One element a row: a scalar goes with every row. */
@@ -57,8 +57,7 @@ export const RaggedRange = defineOp("RaggedRange", {
     const ends = [0];
     for (let row = 0; row < rows; row++) {
       ends.push(ends.at(-1)! + rangeSize(at.start(row), at.limit(row), at.delta(row)));
-      if (ends.at(-1)! > MOST_ELEMENTS)
-        throw new VarscopeError("RESOURCE_EXHAUSTED", `ranges of over ${MOST_ELEMENTS} elements`);
+      boundedSize([ends.at(-1)!], attrs.T);
     }
     const dtype = attrs.T as DType;
     const values: Tensor = { dtype, shape: [ends.at(-1)!], data: allocate(dtype, ends.at(-1)!) };

@@ -13,11 +13,11 @@ import {
   sizeOf,
   type Tensor,
   toNumbers,
-  VarscopeError,
 } from "../base/index.ts";
 import { absent, attr, defineOp, type Spec } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import * as pieces from "./pieces.ts";
-import { boundedSize, checkedSplits, onHost, pickedRows, Tsplits } from "./ragged-facts.ts";
+import { checkedSplits, onHost, pickedRows, Tsplits } from "./ragged-facts.ts";
 import { broadcastIndex, invalid, longs, needRank } from "./string-facts.ts";
 
 /** How a level's rows are told. */
@@ -44,6 +44,7 @@ function levelsOf(
 ): { rows: number; levels: number[][] } {
   const levels: number[][] = [];
   let rows = types[0] === "FIRST_DIM_SIZE" ? toNumbers(partitions[0]!)[0]! : partitions[0]!.data.length - 1;
+  boundedSize([rows], "string");
   const first = rows;
   types.forEach((type, i) => {
     if (type === "FIRST_DIM_SIZE") return;
@@ -107,8 +108,7 @@ export const RaggedTensorToTensor = defineOp("RaggedTensorToTensor", {
         `there are ${values.shape[0]} values, the row partition tensors tell of ${levels.at(-1)?.at(-1)}`,
       );
     const outer = dims.slice(0, levels.length + 1);
-    boundedSize(dims);
-    const sources = new Array<number>(boundedSize(outer)).fill(-1);
+    const sources = new Array<number>(boundedSize(outer, "string")).fill(-1);
     for (const [value, place] of placesOf(rows, levels, outer).entries())
       if (place >= 0) sources[place] = value;
     return [pickedRows(values, sources, dims, widened(default_value, inner))];

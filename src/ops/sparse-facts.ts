@@ -1,31 +1,16 @@
 /** @file What ops on sparse tensors share: indices as tuples, checks, elements of any dtype. */
 
-import {
-  type Element,
-  type Shape,
-  sizeOf,
-  type Tensor,
-  toNumbers,
-  VarscopeError,
-  zeros,
-} from "../base/index.ts";
+import { type DType, type Element, type Shape, type Tensor, toNumbers, zeros } from "../base/index.ts";
 import { absent, type Spec } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { invalid, needRank } from "./string-facts.ts";
 
 /** Sparse tensors are the host's. */
 export const onHost = { lower: absent("ONNX has no sparse tensors") } as const;
 
-/** More than memory holds. */
-const MOST_ELEMENTS = 2 ** 31;
-
 /** Zeros. @throws VarscopeError INVALID_ARGUMENT - negative dims; RESOURCE_EXHAUSTED - more than memory holds */
-export function boundedZeros(dtype: Tensor["dtype"], shape: readonly number[]): Tensor {
-  if (shape.some((d) => d < 0)) throw invalid(`Dimension ${shape.find((d) => d < 0)} must be >= 0`);
-  if (sizeOf(shape) > MOST_ELEMENTS)
-    throw new VarscopeError(
-      "RESOURCE_EXHAUSTED",
-      `a tensor of shape [${shape}] has over ${MOST_ELEMENTS} elements`,
-    );
+export function boundedZeros(dtype: DType, shape: readonly number[]): Tensor {
+  boundedSize(shape, dtype);
   return zeros(dtype, shape);
 }
 

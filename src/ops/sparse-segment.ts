@@ -23,6 +23,7 @@ import {
   type Output,
   type Spec,
 } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import * as pieces from "./pieces.ts";
 import { invalid, needRank } from "./string-facts.ts";
 
@@ -85,6 +86,7 @@ function checked(data: Tensor, indices: Tensor, segments: Tensor, count: number 
       );
     }
   });
+  boundedSize([rows], "string");
   const size = data.shape[0]!;
   picks.forEach((pick, i) => {
     if (pick < 0 || pick >= size) throw invalid(`Bad: indices[${i}] == ${pick} out of range [0, ${size})`);
@@ -98,9 +100,6 @@ const countsOf = (ids: readonly number[], rows: number): number[] => {
   return counts;
 };
 
-/** More than memory holds. */
-const MOST_ELEMENTS = 2 ** 31;
-
 /** Rows `from` of data added to rows `to`, each times its weight. */
 function addRows(
   data: Tensor,
@@ -111,11 +110,7 @@ function addRows(
 ): Tensor {
   const inner = data.shape.slice(1);
   const width = sizeOf(inner);
-  if (rows * width > MOST_ELEMENTS)
-    throw new VarscopeError(
-      "RESOURCE_EXHAUSTED",
-      `${rows} segments of [${inner}] have over ${MOST_ELEMENTS} elements`,
-    );
+  boundedSize([rows, width], "string");
   const isBig = data.data instanceof BigInt64Array || data.data instanceof BigUint64Array;
   const sums = new Array<number | bigint>(rows * width).fill(isBig ? 0n : 0);
   for (const [i, row] of from.entries()) {

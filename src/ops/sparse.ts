@@ -19,6 +19,7 @@ import {
   zeros,
 } from "../base/index.ts";
 import { absent, attr, defineOp, type Output } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { gather, gatherNd } from "./gather.ts";
 import { sub } from "./operators.ts";
 import * as pieces from "./pieces.ts";
@@ -212,6 +213,7 @@ export const SparseFillEmptyRows = defineOp("SparseFillEmptyRows", {
     const rows = toNumbers(dense_shape)[0];
     if (rows === undefined) throw invalid("Dense shape cannot be empty.");
     const [tuples, rank] = [tuplesOf(indices), indices.shape[1]!];
+    boundedSize([rows], "string");
     const empty = boundedZeros("bool", [rows]);
     const byRow = Array.from({ length: rows }, (): number[] => []);
     tuples.forEach((tuple, i) => {

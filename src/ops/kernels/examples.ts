@@ -13,6 +13,7 @@ import {
   VarscopeError,
 } from "../../base/index.ts";
 import { type Example, ExampleSchema, type Feature } from "../../proto/index.ts";
+import { boundedSize } from "../bounds.ts";
 import { longs, shownBytes, splitsOf } from "../string-facts.ts";
 
 /** A feature that every example has in one shape. `fallback` without elements: it has to be there. */
@@ -48,9 +49,6 @@ export interface ParsedFeatures {
 }
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
-
-/** More than memory holds. */
-const MOST_ELEMENTS = 2 ** 31;
 
 const KINDS: Readonly<Record<string, string>> = {
   floatList: "float32",
@@ -114,11 +112,7 @@ function denseOf(rows: readonly Values[], spec: DenseFeature, read: Read, batche
     ...(batched ? [rows.length] : []),
     ...(isLoose ? [width / inner, ...shape.slice(1)] : shape),
   ] as number[];
-  if (sizeOf(dims) > MOST_ELEMENTS)
-    throw new VarscopeError(
-      "RESOURCE_EXHAUSTED",
-      `feature ${key} of shape [${dims}] has over ${MOST_ELEMENTS} elements`,
-    );
+  boundedSize(dims, dtype);
   const out: Tensor = { dtype, shape: dims, data: allocate(dtype, sizeOf(dims)) };
   rows.forEach((row, i) => {
     if (row === null && !isLoose && fallback.data.length === 0 && width > 0) {
