@@ -107,12 +107,12 @@ export function targetSize(image: Shape, size: Tensor): [number, number] {
 }
 
 /**
- * The longest side that a matrix product maps: it takes time for each element of a row, where a loop takes only those that weigh. At 512 by
- * 512 pixels the loop of the host kernel is quicker.
+ * The longest side that a matrix product maps: it takes time for each element of a row, where the loop of the host kernel takes only those
+ * that weigh. From 512 x 512 x 3 to 224 x 224 both take 8 to 11 ms; from 1024 to 512 the loop takes 89 ms, the product 127.
  */
-const LONGEST = 256;
+const LONGEST = 512;
 
-/** The longest side that a lowered image grows to: its weights are constants of the model, 4 MB each at this. */
+/** The longest side that a lowered image grows to: its weights are constants of the model, 8 MB each at this. */
 const MOST = 4096;
 
 /** Whether ONNX Runtime takes images of this dtype and all but their number is known. */
