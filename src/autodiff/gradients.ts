@@ -52,13 +52,15 @@ export interface GradientsOptions {
 }
 
 /**
- * Gradients of the sum of `ys` with respect to each of `xs`.
+ * Gradients of the sum of `ys` with respect to each of `xs`. Calls of functions, functional conditionals and loops between them are taken apart in
+ * the graph first: their ops stay and hand on the results.
  *
  * @returns dense, or rows at indices where x was gathered from; null where no y depends on x
  * @throws VarscopeError NOT_FOUND - an op between has no gradient: the message names it, and the path that
  *   leads through it
  * @throws VarscopeError INVALID_ARGUMENT - gradYs do not fit ys, complex ys without gradYs, a loop whose context is not in the graph
- * @throws VarscopeError UNIMPLEMENTED - the gradient of a gradient of a loop
+ * @throws VarscopeError UNIMPLEMENTED - the gradient of a gradient of a loop; a function that calls itself, or holds a loop of TensorFlow 1
+ * @throws VarscopeError RESOURCE_EXHAUSTED - functions make too many ops
  */
 export function gradients(
   ys: Output | readonly Output[],
