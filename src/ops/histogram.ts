@@ -7,7 +7,7 @@
 import { getElement, type Shape, setElement, sizeOf, type Tensor, toNumbers, zeros } from "../base/index.ts";
 import { absent, attr, defineOp, type Output, type Spec, stopsGradients } from "../graph/index.ts";
 import { boundedSize } from "./bounds.ts";
-import { invalid, needRank } from "./string-facts.ts";
+import { invalid, needRank } from "./host-facts.ts";
 
 const counting = {
   grad: absent("TensorFlow registers none"),

@@ -7,6 +7,7 @@
 import {
   allocate,
   type DType,
+  dtypeCppName,
   type Element,
   getElement,
   type Shape,
@@ -14,9 +15,9 @@ import {
   type Tensor,
 } from "../base/index.ts";
 import { absent, attr, defineOp, type Output, type ShapeValue } from "../graph/index.ts";
+import { bytesIn, invalid, needRank, onText, shownBytes } from "./host-facts.ts";
 import { parseCsv } from "./kernels/csv.ts";
 import { type DenseFeature, type ParsedFeatures, parseExamples } from "./kernels/examples.ts";
-import { bytesIn, invalid, needRank, onText, shownBytes } from "./string-facts.ts";
 import { parseNumber } from "./string-number.ts";
 
 const onHost = { ...onText, grad: absent("TensorFlow registers none") } as const;
@@ -279,7 +280,7 @@ function fieldOf(
   const value = parseNumber(text, fallback.dtype);
   if (value === null)
     throw invalid(
-      `Field ${column} in record ${record} is not a valid ${fallback.dtype === "float32" ? "float" : fallback.dtype === "float64" ? "double" : fallback.dtype}: ${text}`,
+      `Field ${column} in record ${record} is not a valid ${dtypeCppName(fallback.dtype)}: ${text}`,
     );
   return value;
 }

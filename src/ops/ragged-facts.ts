@@ -3,7 +3,7 @@
 import { allocate, getElement, setElement, sizeOf, type Tensor, toNumbers } from "../base/index.ts";
 import { absent, attr } from "../graph/index.ts";
 import { boundedSize } from "./bounds.ts";
-import { invalid } from "./string-facts.ts";
+import { invalid } from "./host-facts.ts";
 
 /** Ragged tensors are the host's. */
 export const onHost = { lower: absent("ONNX has no ragged tensors") } as const;

@@ -16,8 +16,8 @@ import {
 } from "../base/index.ts";
 import { absent, attr, defineOp, type Output, stopsGradients } from "../graph/index.ts";
 import { boundedSize } from "./bounds.ts";
+import { invalid, needRank, splitsOf } from "./host-facts.ts";
 import { checkedSplits, onHost, pickedRows, type SplitType, Tsplits } from "./ragged-facts.ts";
-import { invalid, needRank, splitsOf } from "./string-facts.ts";
 
 /** One element a row: a scalar goes with every row. */
 function columnOf(x: Tensor, rows: number, what: string): (row: number) => number | bigint {

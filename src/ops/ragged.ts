@@ -16,9 +16,9 @@ import {
 } from "../base/index.ts";
 import { absent, attr, defineOp, type Spec } from "../graph/index.ts";
 import { boundedSize } from "./bounds.ts";
+import { broadcastIndex, invalid, longs, needRank } from "./host-facts.ts";
 import * as pieces from "./pieces.ts";
 import { checkedSplits, onHost, pickedRows, Tsplits } from "./ragged-facts.ts";
-import { broadcastIndex, invalid, longs, needRank } from "./string-facts.ts";
 
 /** How a level's rows are told. */
 type Partition = "FIRST_DIM_SIZE" | "VALUE_ROWIDS" | "ROW_SPLITS";

@@ -3,7 +3,7 @@
 import { type DType, type Element, type Shape, type Tensor, toNumbers, zeros } from "../base/index.ts";
 import { absent, type Spec } from "../graph/index.ts";
 import { boundedSize } from "./bounds.ts";
-import { invalid, needRank } from "./string-facts.ts";
+import { invalid, needRank } from "./host-facts.ts";
 
 /** Sparse tensors are the host's. */
 export const onHost = { lower: absent("ONNX has no sparse tensors") } as const;

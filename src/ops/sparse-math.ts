@@ -8,6 +8,7 @@ import { getElement, isComplex, setElement, stridesOf, toNumbers } from "../base
 import { attr, defineOp, type Output } from "../graph/index.ts";
 import { floordiv } from "./division.ts";
 import { gather, gatherNd } from "./gather.ts";
+import { invalid, needRank } from "./host-facts.ts";
 import { matmul } from "./matmul.ts";
 import * as pieces from "./pieces.ts";
 import { reducedShape } from "./reduction.ts";
@@ -23,7 +24,6 @@ import {
   times,
   tuplesOf,
 } from "./sparse-facts.ts";
-import { invalid, needRank } from "./string-facts.ts";
 
 /** A sparse matrix times a dense one. */
 export const SparseTensorDenseMatMul = defineOp("SparseTensorDenseMatMul", {

@@ -24,8 +24,8 @@ import {
   type Spec,
 } from "../graph/index.ts";
 import { boundedSize } from "./bounds.ts";
+import { invalid, needRank } from "./host-facts.ts";
 import * as pieces from "./pieces.ts";
-import { invalid, needRank } from "./string-facts.ts";
 
 type Kind = "Sum" | "Mean" | "SqrtN";
 

@@ -21,6 +21,7 @@ import {
 import { absent, attr, defineOp, type Output } from "../graph/index.ts";
 import { boundedSize } from "./bounds.ts";
 import { gather, gatherNd } from "./gather.ts";
+import { invalid, longs, needRank } from "./host-facts.ts";
 import { sub } from "./operators.ts";
 import * as pieces from "./pieces.ts";
 import { reduceSum } from "./reduce.ts";
@@ -34,7 +35,6 @@ import {
   shapeIn,
   tuplesOf,
 } from "./sparse-facts.ts";
-import { invalid, longs, needRank } from "./string-facts.ts";
 
 /** A dense tensor of a sparse one, whose other elements are the default. */
 export const SparseToDense = defineOp("SparseToDense", {

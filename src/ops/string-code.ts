@@ -5,9 +5,17 @@
  * decode_padded_raw_op.cc
  */
 
-import { DTYPES, type DType, fromBytes, joinBytes, type Tensor, toNumbers } from "../base/index.ts";
+import {
+  DTYPES,
+  type DType,
+  dtypeCppName,
+  fromBytes,
+  joinBytes,
+  type Tensor,
+  toNumbers,
+} from "../base/index.ts";
 import { attr, defineOp, type Output } from "../graph/index.ts";
-import { bytesIn, invalid, mapBytes, needRank, onText, sameShape, stopped } from "./string-facts.ts";
+import { bytesIn, invalid, mapBytes, needRank, onText, sameShape, stopped } from "./host-facts.ts";
 
 /** Safe in addresses of the web. @see RFC 4648, section 5 */
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -116,15 +124,11 @@ export const DecodeRaw = defineOp("DecodeRaw", {
     }
     if (length % size !== 0)
       throw invalid(
-        `Input to DecodeRaw has length ${length} that is not a multiple of ${size}, the size of ${rawName(out_type)}`,
+        `Input to DecodeRaw has length ${length} that is not a multiple of ${size}, the size of ${dtypeCppName(out_type)}`,
       );
     return [numbersOf(rows, [...bytes.shape, length / size], out_type, little_endian)];
   },
 });
-
-/** A dtype as TensorFlow's C++ names it. */
-const rawName = (dtype: DType): string =>
-  dtype === "float32" ? "float" : dtype === "float64" ? "double" : dtype === "float16" ? "half" : dtype;
 
 /** Numbers in the first `fixed_length` bytes of strings; those that are missing are 0. */
 export const DecodePaddedRaw = defineOp("DecodePaddedRaw", {

@@ -6,7 +6,6 @@
 
 import { broadcastShapes, mergeShapes, sizeOf, type Tensor, toNumbers } from "../base/index.ts";
 import { attr, defineOp, type Output } from "../graph/index.ts";
-import { isTrail, utf8Length } from "./kernels/utf8.ts";
 import {
   broadcastIndex,
   bytesIn,
@@ -17,7 +16,8 @@ import {
   sameShape,
   shownBytes,
   strings,
-} from "./string-facts.ts";
+} from "./host-facts.ts";
+import { isTrail, utf8Length } from "./kernels/utf8.ts";
 
 const inCase = {
   ...onText,

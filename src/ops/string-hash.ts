@@ -6,8 +6,8 @@
 
 import { bytesOf, joinBytes, sizeOf, type Tensor } from "../base/index.ts";
 import { absent, attr, defineOp, type Output } from "../graph/index.ts";
+import { bytesIn, invalid, needRank, sameShape, shownBytes, stopped } from "./host-facts.ts";
 import { fingerprint64, hash64, sipHash } from "./kernels/fingerprint.ts";
-import { bytesIn, invalid, needRank, sameShape, shownBytes, stopped } from "./string-facts.ts";
 
 const buckets = attr.int({ min: 1 });
 

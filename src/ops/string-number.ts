@@ -7,6 +7,7 @@
 import {
   DTYPES,
   type DType,
+  dtypeCppName,
   type Element,
   getElement,
   isFloat,
@@ -16,8 +17,8 @@ import {
   zeros,
 } from "../base/index.ts";
 import { attr, defineOp, type Output } from "../graph/index.ts";
+import { bytesIn, invalid, sameShape, shownBytes, stopped, strings } from "./host-facts.ts";
 import { type NumberFormat, printNumber } from "./kernels/printf.ts";
-import { bytesIn, invalid, sameShape, shownBytes, stopped, strings } from "./string-facts.ts";
 
 const RANGES: Readonly<Record<string, readonly [bigint, bigint]>> = {
   int32: [-(2n ** 31n), 2n ** 31n - 1n],
@@ -91,18 +92,14 @@ function formatOf({ T, precision, scientific, shortest, width, fill }: AsStringA
   if (scientific && shortest) throw invalid("Cannot select both scientific and shortest notation");
   if (!isReal && (scientific || shortest || precision > -1)) {
     if (scientific || shortest)
-      throw invalid(`scientific and shortest format not supported for datatype ${typeName(T)}`);
-    throw invalid(`precision not supported for datatype ${typeName(T)}`);
+      throw invalid(`scientific and shortest format not supported for datatype ${dtypeCppName(T)}`);
+    throw invalid(`precision not supported for datatype ${dtypeCppName(T)}`);
   }
   if (fill.length > 1) throw invalid(`Fill string must be one or fewer characters: ${fill}`);
   if (!["", " ", "+", "-", "0", "#"].includes(fill)) throw invalid(`Fill argument not supported: ${fill}`);
   const kind = !isReal ? "d" : scientific ? "e" : shortest ? "g" : "f";
   return { kind, precision, width, flag: fill };
 }
-
-/** The dtype as TensorFlow's C++ names it. */
-const typeName = (dtype: DType): string =>
-  dtype === "float32" ? "float" : dtype === "float64" ? "double" : dtype;
 
 function shown(value: Element, format: NumberFormat): string {
   if (typeof value === "boolean") return value ? "true" : "false";

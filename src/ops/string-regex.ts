@@ -6,17 +6,8 @@
 
 import type { Tensor } from "../base/index.ts";
 import { attr, defineOp, type Output } from "../graph/index.ts";
+import { attrBytes, bytesIn, invalid, mapBytes, needRank, onText, sameShape, stopped } from "./host-facts.ts";
 import { compileRe2, fitsWhole, type Re2, replaceMatches } from "./kernels/re2.ts";
-import {
-  attrBytes,
-  bytesIn,
-  invalid,
-  mapBytes,
-  needRank,
-  onText,
-  sameShape,
-  stopped,
-} from "./string-facts.ts";
 
 /** @throws VarscopeError INVALID_ARGUMENT - no pattern of RE2 */
 function patternOf(bytes: Uint8Array): Re2 {

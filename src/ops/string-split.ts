@@ -14,9 +14,6 @@ import {
   VarscopeError,
 } from "../base/index.ts";
 import { attr, defineOp, type Output } from "../graph/index.ts";
-import { shapeWithout } from "./kernels/reduce.ts";
-import { reducedShapes } from "./reduction.ts";
-import { isSpace } from "./string-edit.ts";
 import {
   attrBytes,
   bytesIn,
@@ -27,7 +24,10 @@ import {
   splitsOf,
   stopped,
   strings,
-} from "./string-facts.ts";
+} from "./host-facts.ts";
+import { shapeWithout } from "./kernels/reduce.ts";
+import { reducedShapes } from "./reduction.ts";
+import { isSpace } from "./string-edit.ts";
 
 const splitOutputs = { indices: "int64", values: "string", shape: "int64" } as const;
 const splitShapes: readonly { shape: Shape }[] = [{ shape: [null, 2] }, { shape: [null] }, { shape: [2] }];

@@ -6,7 +6,6 @@
 
 import { sizeOrNull, type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
 import { attr, defineOp } from "../graph/index.ts";
-import { type Decoder, decoderOf, encodeRunes, isScalar, NO_RUNE } from "./kernels/utf8.ts";
 import {
   bytesIn,
   invalid,
@@ -17,7 +16,8 @@ import {
   sameShape,
   splitsOf,
   strings,
-} from "./string-facts.ts";
+} from "./host-facts.ts";
+import { type Decoder, decoderOf, encodeRunes, isScalar, NO_RUNE } from "./kernels/utf8.ts";
 
 const ENCODINGS = ["UTF-8", "UTF-16-BE", "UTF-32-BE"];
 const reading = {

@@ -6,7 +6,7 @@
 
 import { joinBytes, mergeShapes, type Shape, sizeOf } from "../base/index.ts";
 import { attr, defineOp, type Output } from "../graph/index.ts";
-import { attrBytes, bytesIn, stopped, strings } from "./string-facts.ts";
+import { attrBytes, bytesIn, stopped, strings } from "./host-facts.ts";
 
 /** Texts joined, element by element; scalars go with each. @see TensorFlow core/ops/string_ops.cc "StringJoin" */
 export const StringJoin = defineOp("StringJoin", {

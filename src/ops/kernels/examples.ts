@@ -4,6 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import {
   allocate,
   type DType,
+  dtypeCppName,
   type Element,
   getElement,
   type Shape,
@@ -14,7 +15,7 @@ import {
 } from "../../base/index.ts";
 import { type Example, ExampleSchema, type Feature } from "../../proto/index.ts";
 import { boundedSize } from "../bounds.ts";
-import { longs, shownBytes, splitsOf } from "../string-facts.ts";
+import { longs, shownBytes, splitsOf } from "../host-facts.ts";
 
 /** A feature that every example has in one shape. `fallback` without elements: it has to be there. */
 export interface DenseFeature {
@@ -50,12 +51,11 @@ export interface ParsedFeatures {
 
 const invalid = (what: string): VarscopeError => new VarscopeError("INVALID_ARGUMENT", what);
 
-const KINDS: Readonly<Record<string, string>> = {
+const KINDS: Readonly<Record<string, DType>> = {
   floatList: "float32",
   int64List: "int64",
   bytesList: "string",
 };
-const NAMES: Readonly<Record<string, string>> = { float32: "float", int64: "int64", string: "string" };
 
 /** Values of one feature of one example; null where it is not there. */
 type Values = readonly Element[] | null;
@@ -72,7 +72,7 @@ function valuesOf({ features, nameOf }: Read, i: number, { key, dtype }: LooseFe
   if (feature === undefined || feature.kind.case === undefined) return null;
   if (KINDS[feature.kind.case] !== dtype) {
     throw invalid(
-      `Name: ${nameOf(i)}, Key: ${key}, Index: ${i}.  Data types don't match. Data type: ${NAMES[KINDS[feature.kind.case]!]} but expected type: ${NAMES[dtype]}`,
+      `Name: ${nameOf(i)}, Key: ${key}, Index: ${i}.  Data types don't match. Data type: ${dtypeCppName(KINDS[feature.kind.case]!)} but expected type: ${dtypeCppName(dtype)}`,
     );
   }
   return feature.kind.value.value;
@@ -117,13 +117,13 @@ function denseOf(rows: readonly Values[], spec: DenseFeature, read: Read, batche
   rows.forEach((row, i) => {
     if (row === null && !isLoose && fallback.data.length === 0 && width > 0) {
       throw invalid(
-        `Name: ${read.nameOf(i)}, Feature: ${key} (data type: ${NAMES[dtype]}) is required but could not be found.`,
+        `Name: ${read.nameOf(i)}, Feature: ${key} (data type: ${dtypeCppName(dtype)}) is required but could not be found.`,
       );
     }
     const count = row?.length ?? 0;
     if (row !== null && (isLoose ? count % inner !== 0 : count !== width)) {
       throw invalid(
-        `Name: ${read.nameOf(i)}, Key: ${key}, Index: ${i}.  Number of ${NAMES[dtype]} values != expected.  values size: ${count} but output shape: [${shape.map((d) => d ?? "?")}]`,
+        `Name: ${read.nameOf(i)}, Key: ${key}, Index: ${i}.  Number of ${dtypeCppName(dtype)} values != expected.  values size: ${count} but output shape: [${shape.map((d) => d ?? "?")}]`,
       );
     }
     for (let k = 0; k < width; k++) {

@@ -1,4 +1,4 @@
-/** @file What families of string ops share: aspects that none of them has, and strings as bytes. */
+/** @file What ops share that run on the host alone: aspects that none of them has, strings as bytes, vectors of integers, checks of ranks. */
 
 import { type Shape, type Tensor, VarscopeError } from "../base/index.ts";
 import { type AttrValue, absent, type Spec, stopsGradients } from "../graph/index.ts";
