@@ -5,7 +5,7 @@
  * @see TensorFlow core/ops/image_ops.cc, core/kernels/image/non_max_suppression_op.cc
  */
 
-import { type Shape, type Tensor, tensor, toNumbers } from "../base/index.ts";
+import { type DType, type Shape, type Tensor, tensor, toNumbers } from "../base/index.ts";
 import {
   absent,
   attr,
@@ -71,7 +71,7 @@ interface Thresholds {
 }
 
 /** @throws VarscopeError INVALID_ARGUMENT - what TensorFlow's kernels refuse */
-function thresholdsOf(inputs: Nms<Tensor>, threshold: number): Thresholds {
+function thresholdsOf(inputs: Omit<Nms<Tensor>, "boxes" | "scores">, threshold: number): Thresholds {
   const scalar = (t: Tensor | undefined, fallback: number): number =>
     t === undefined ? fallback : toNumbers(t)[0]!;
   if (!(threshold >= 0 && threshold <= 1)) throw invalid("iou_threshold must be in [0, 1]");
@@ -102,9 +102,16 @@ function run(inputs: Nms<Tensor>, threshold: number): { boxes: number[]; scores:
   return { ...suppress(options), most: limits.most };
 }
 
-const vector = (values: readonly number[]): Tensor => tensor([...values], "int32", [values.length]);
+/** Numbers with zeros behind, up to `length`. */
+const padded = (dtype: DType, values: readonly number[], length = values.length): Tensor => {
+  const whole = new Float64Array(length);
+  whole.set(values);
+  return fromNumbers(dtype, [length], whole);
+};
 
-const indices = (inputs: Nms<Tensor>): readonly Tensor[] => [vector(run(inputs, thresholdOf(inputs)).boxes)];
+const indices = (inputs: Nms<Tensor>): readonly Tensor[] => [
+  padded("int32", run(inputs, thresholdOf(inputs)).boxes),
+];
 
 /** Length of the result. @throws VarscopeError RESOURCE_EXHAUSTED - it is padded to more than there is memory */
 function lengthOf(
@@ -116,21 +123,13 @@ function lengthOf(
   return most;
 }
 
-/** Zeros behind, up to `length`. */
-const padded = (values: readonly number[], length: number): number[] => [
-  ...values,
-  ...new Array<number>(Math.max(length - values.length, 0)).fill(0),
-];
-
 /** The same in ONNX, which breaks ties alike, where all limits are known: it has other words for wrong ones. */
 function lowerNms(onnx: Onnx, inputs: Nms<OnnxValue>, threshold: number): OnnxValue {
-  const constant = (x: OnnxValue | undefined): Tensor | undefined => x?.constant ?? undefined;
+  const { max_output_size, score_threshold } = inputs;
   const limits = thresholdsOf(
     {
-      boxes: constant(inputs.boxes)!,
-      scores: constant(inputs.scores)!,
-      max_output_size: constant(inputs.max_output_size)!,
-      ...(inputs.score_threshold && { score_threshold: constant(inputs.score_threshold)! }),
+      max_output_size: max_output_size.constant!,
+      ...(score_threshold && { score_threshold: score_threshold.constant! }),
     },
     threshold,
   );
@@ -181,7 +180,7 @@ export const NonMaxSuppression = defineOp("NonMaxSuppression", {
   grad: stopsGradients,
   lowers: (_, inputs) => lowersNms(inputs),
   lower: (onnx, inputs, { iou_threshold }) => [lowerNms(onnx, inputs, iou_threshold)],
-  host: (inputs, { iou_threshold }) => [vector(run(inputs, iou_threshold).boxes)],
+  host: (inputs, { iou_threshold }) => [padded("int32", run(inputs, iou_threshold).boxes)],
 });
 
 /** The same with the threshold as an input. @returns int32 [taken] */
@@ -239,7 +238,7 @@ export const NonMaxSuppressionV4 = defineOp("NonMaxSuppressionV4", {
   host: (inputs, { pad_to_max_output_size: pads }) => {
     const found = run(inputs, thresholdOf(inputs));
     const { boxes } = found;
-    return [vector(padded(boxes, lengthOf(found, pads))), tensor(boxes.length, "int32", [])];
+    return [padded("int32", boxes, lengthOf(found, pads)), tensor(boxes.length, "int32", [])];
   },
 });
 
@@ -269,8 +268,8 @@ export const NonMaxSuppressionV5 = defineOp("NonMaxSuppressionV5", {
     const found = run(inputs, thresholdOf(inputs));
     const { boxes, scores } = found;
     const length = lengthOf(found, pads);
-    const kept = fromNumbers(inputs.scores.dtype, [length], padded(scores, length));
-    return [vector(padded(boxes, length)), kept, tensor(boxes.length, "int32", [])];
+    const kept = padded(inputs.scores.dtype, scores, length);
+    return [padded("int32", boxes, length), kept, tensor(boxes.length, "int32", [])];
   },
 });
 
@@ -305,6 +304,6 @@ export const NonMaxSuppressionWithOverlaps = defineOp("NonMaxSuppressionWithOver
       sigma: 0,
       round: Math.fround,
     });
-    return [vector(boxes)];
+    return [padded("int32", boxes)];
   },
 });
