@@ -7,8 +7,8 @@
 
 import { isStatic, type Tensor, toNumbers, VarscopeError } from "../base/index.ts";
 import { absent, attr, defineOp } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { dimAt, needDim, sizedShape } from "./image-facts.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
 import { type Boxes, cropGradBoxes, cropGradImage, crops } from "./kernels/crop.ts";
 import { shape } from "./pieces.ts";
 import { invalid, mergeDims, needRank, shapeFrom } from "./window.ts";
@@ -70,7 +70,7 @@ export const CropAndResize = defineOp("CropAndResize", {
     const size = toNumbers(crop_size);
     const places = placesOf(image.shape, boxes, box_ind, size);
     if (size.some((d) => d <= 0)) throw invalid("crop dimensions must be positive");
-    needAllocatable([boxes.shape[0]!, ...size, image.shape[3]!], "float32");
+    boundedSize([boxes.shape[0]!, ...size, image.shape[3]!], "float32");
     if (!toNumbers(boxes).every(Number.isFinite))
       throw invalid("Boxes contains at least one element that is not finite");
     return [crops(image, places, method, extrapolation_value)];
@@ -97,7 +97,7 @@ export const CropAndResizeGradImage = defineOp("CropAndResizeGradImage", {
     const image = toNumbers(image_size);
     const places = placesOf(image, boxes, box_ind, grads.shape.slice(1, 3));
     if (grads.shape[3] !== image[3]) throw invalid("image_size and grads are incompatible");
-    needAllocatable(image, T);
+    boundedSize(image, T);
     return [cropGradImage(grads, places, method, T)];
   },
 });

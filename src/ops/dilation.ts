@@ -6,8 +6,8 @@
 
 import { type Shape, sameShape, type Tensor, VarscopeError } from "../base/index.ts";
 import { absent, attr, defineOp, type Inferred, type Operation, type Spec } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { dimAt, paddingBefore, type WindowAlong, windowCount } from "./image-facts.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
 import { type Dilated, dilated, type Slide } from "./kernels/dilation.ts";
 import { scatterAdd } from "./kernels/pool.ts";
 import { FLOATS, INTS, UINTS } from "./signatures.ts";
@@ -67,7 +67,7 @@ function run(input: Tensor, filter: Tensor, attrs: DilationAttrs): Dilated {
   if (input.shape[3] !== filter.shape[2])
     throw invalid(`input and filter must have the same depth: ${input.shape[3]} vs ${filter.shape[2]}`);
   const out = dilationShape(input.shape, filter.shape, attrs) as number[];
-  needAllocatable(out, input.dtype);
+  boundedSize(out, input.dtype);
   const slide = (axis: 1 | 2): Slide => {
     const window = windowAlong(axis, filter.shape[axis - 1]!, attrs);
     const before = paddingBefore(input.shape[axis]!, out[axis]!, window);

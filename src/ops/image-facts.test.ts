@@ -9,12 +9,12 @@ import * as ops from "./index.ts";
 const HUGE = 2 ** 30;
 
 const PROGRAMS: Readonly<Record<string, (x: Output) => Output>> = {
-  resize: (x) => ops.resizeImages(x, [HUGE, HUGE]),
-  "nearest resize": (x) => ops.resizeNearestNeighbor(x, [HUGE, HUGE]),
-  "antialiased resize": (x) => ops.resizeImages(x, [HUGE, 1], { antialias: true }),
-  crop: (x) => ops.cropAndResize(x, [[0, 0, 1, 1]], [0], [HUGE, HUGE]),
+  resize: (x) => ops.image.resize(x, [HUGE, HUGE]),
+  "nearest resize": (x) => ops.image.resizeNearestNeighbor(x, [HUGE, HUGE]),
+  "antialiased resize": (x) => ops.image.resize(x, [HUGE, 1], { antialias: true }),
+  crop: (x) => ops.image.cropAndResize(x, [[0, 0, 1, 1]], [0], [HUGE, HUGE]),
   patches: (x) =>
-    ops.extractPatches(x, {
+    ops.image.extractPatches(x, {
       sizes: [1, HUGE, 1, 1],
       strides: [1, 1, 1, 1],
       rates: [1, 1, 1, 1],

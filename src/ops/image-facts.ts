@@ -7,7 +7,7 @@
 
 import { type DType, isStatic, type Shape, type Tensor, toNumbers } from "../base/index.ts";
 import type { Inferred, Onnx, OnnxValue, Spec } from "../graph/index.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
+import { boundedSize } from "./bounds.ts";
 import { matrixOf, type Sampling } from "./kernels/sampling.ts";
 import { movable } from "./onnx-facts.ts";
 import { invalid, needRank } from "./window.ts";
@@ -101,8 +101,8 @@ export function targetSize(image: Shape, size: Tensor): [number, number] {
   const [height, width] = toNumbers(size) as [number, number];
   if (height <= 0 || width <= 0) throw invalid("output dimensions must be positive");
   const [n, h, w, c] = image.map((d) => d ?? 1) as [number, number, number, number];
-  needAllocatable([n, height, Math.max(w, width), c], "float32");
-  needAllocatable([n, Math.max(h, height), width, c], "float32");
+  boundedSize([n, height, Math.max(w, width), c], "float32");
+  boundedSize([n, Math.max(h, height), width, c], "float32");
   return [height, width];
 }
 

@@ -15,8 +15,8 @@ import {
   type Output,
   type Spec,
 } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { dimAt, sizedShape } from "./image-facts.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
 import { FILLS, projected } from "./kernels/project.ts";
 import { truediv } from "./operators.ts";
 import { concat, cut, element, ones, part, reshape, shape } from "./pieces.ts";
@@ -57,7 +57,7 @@ function run({ images, transforms, output_shape }: Inputs, attrs: ProjectAttrs, 
     throw invalid("Input transform should be num_images x 8 or 1 x 8");
   const [height, width] = toNumbers(output_shape) as [number, number];
   if (height <= 0 || width <= 0) throw invalid("output dimensions must be positive");
-  needAllocatable([images.shape[0]!, height, width, images.shape[3]!], images.dtype);
+  boundedSize([images.shape[0]!, height, width, images.shape[3]!], images.dtype);
   const { interpolation, fill_mode } = attrs;
   if (interpolation !== "NEAREST" && interpolation !== "BILINEAR")
     throw invalid(`Invalid interpolation ${interpolation}. Supported types: NEAREST, BILINEAR`);

@@ -18,6 +18,7 @@ import {
   type Spec,
   stopsGradients,
 } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import {
   dimAt,
   IMAGE_TYPES,
@@ -28,7 +29,6 @@ import {
   resizedShape,
   targetSize,
 } from "./image-facts.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
 import { pickAlong, ramp, sourcesAlong } from "./kernels/pick.ts";
 import { scatterAdd } from "./kernels/pool.ts";
 import { resampled, type Sampling, transposed } from "./kernels/sampling.ts";
@@ -229,7 +229,7 @@ export const ResizeNearestNeighbor = defineOp("ResizeNearestNeighbor", {
 function originalSize(grads: Shape, size: Tensor): [number, number] {
   const [height, width] = toNumbers(size) as [number, number];
   if (height <= 0 || width <= 0) throw invalid("shape_t's elements must be positive");
-  needAllocatable([grads[0] ?? 1, height, width, grads[3] ?? 1], "float32");
+  boundedSize([grads[0] ?? 1, height, width, grads[3] ?? 1], "float32");
   return [height, width];
 }
 

@@ -216,7 +216,6 @@ export { type BiasAddOptions, biasAdd } from "./bias.ts";
 export { bitwiseAnd, bitwiseOr, bitwiseXor, invert, leftShift, rightShift } from "./bits.ts";
 export { broadcastDynamicShape, broadcastTo } from "./broadcast.ts";
 export { clipByValue } from "./clip.ts";
-export { adjustContrast, adjustHue, adjustSaturation, hsvToRgb, rgbToHsv } from "./color.ts";
 export {
   approximateEqual,
   equal,
@@ -270,37 +269,15 @@ export { fill } from "./fill.ts";
 export { gather, gatherNd } from "./gather.ts";
 export { group, tuple, withDependencies } from "./group.ts";
 export { xdivy, xlog1py, xlogy } from "./guarded.ts";
-export {
-  type CropOptions,
-  cropAndResize,
-  type ImageSize,
-  type ResizeMethod,
-  type ResizeOptions,
-  type ResizeV1Options,
-  resizeArea,
-  resizeBicubic,
-  resizeBilinear,
-  resizeImages,
-  resizeNearestNeighbor,
-} from "./image-api.ts";
+export * as image from "./image.ts";
 export * as io from "./io.ts";
 export { split, stack, unstack } from "./join.ts";
 export { qr } from "./linalg.ts";
 export { type LrnOptions, localResponseNormalization } from "./lrn.ts";
 export { type MatmulOptions, matmul } from "./matmul.ts";
 export { inv } from "./matrix-inverse.ts";
-export {
-  type CombinedNmsOptions,
-  combinedNonMaxSuppression,
-  type Detections,
-  type NmsOptions,
-  nonMaxSuppression,
-  nonMaxSuppressionWithScores,
-  type SoftNmsOptions,
-} from "./nms-api.ts";
 export { batchNormalization, fusedBatchNorm } from "./norm-api.ts";
 export { pad } from "./pad.ts";
-export { extractPatches, type PatchOptions } from "./patches.ts";
 export {
   cast,
   concat,
@@ -338,6 +315,7 @@ export { unique, unsortedSegmentSum } from "./segment.ts";
 export { where } from "./select.ts";
 export { oneHot } from "./sequence.ts";
 export { expandDims, invertPermutation, squeeze } from "./shape.ts";
+export * as signal from "./signal/index.ts";
 export { slice } from "./slice.ts";
 export {
   checkNumerics,

@@ -6,8 +6,8 @@
 
 import { type Shape, type Tensor, tensor, toNumbers } from "../base/index.ts";
 import { absent, attr, defineOp, type Inferred, type Spec } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { dimAt, needDim } from "./image-facts.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
 import { suppressClasses } from "./kernels/nms.ts";
 import { fromNumbers, numbersOf } from "./kernels/numbers.ts";
 import { scalarDim } from "./nms.ts";
@@ -113,7 +113,7 @@ export const CombinedNonMaxSuppression = defineOp("CombinedNonMaxSuppression", {
     const classes = scores.shape[2]!;
     const { perClass, total, threshold, scoreThreshold } = limitsOf(inputs, boxes.shape, classes);
     const rows = attrs.pad_per_class ? Math.min(total, perClass * classes) : total;
-    needAllocatable([batch, rows, 4], "float32");
+    boundedSize([batch, rows, 4], "float32");
     const found = {
       boxes: new Float32Array(batch * rows * 4),
       scores: new Float32Array(batch * rows),

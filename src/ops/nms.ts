@@ -16,8 +16,8 @@ import {
   type Spec,
   stopsGradients,
 } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { dimAt, needDim } from "./image-facts.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
 import { overlap, type Suppression, suppress, toHalf } from "./kernels/nms.ts";
 import { fromNumbers, numbersOf } from "./kernels/numbers.ts";
 import { invalid, mergeDims, needRank } from "./window.ts";
@@ -119,7 +119,7 @@ function lengthOf(
   pads: boolean,
 ): number {
   if (!pads) return boxes.length;
-  needAllocatable([most], "int32");
+  boundedSize([most], "int32");
   return most;
 }
 

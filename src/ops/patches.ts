@@ -23,8 +23,8 @@ import {
   type Operation,
   type Output,
 } from "../graph/index.ts";
+import { boundedSize } from "./bounds.ts";
 import { dimAt, paddingBefore, type WindowAlong, windowCount } from "./image-facts.ts";
-import { needAllocatable } from "./kernels/allocatable.ts";
 import { pick } from "./kernels/pick.ts";
 import { add, mul, sub } from "./operators.ts";
 import { cast, part, reshape, shape, transpose } from "./pieces.ts";
@@ -99,7 +99,7 @@ const offsets = ({ size, count, stride, taps }: Axis, step: number): Int32Array[
 
 function patches(images: Tensor, attrs: PatchAttrs): Tensor {
   const out = patchShape(images.shape, attrs) as number[];
-  needAllocatable(out, images.dtype);
+  boundedSize(out, images.dtype);
   if (sizeOf(out) === 0) return zeros(images.dtype, out);
   const [rows, columns] = axesOf(images.shape, attrs);
   const [imageStep, rowStep, pixelStep] = stridesOf(images.shape) as [number, number, number];

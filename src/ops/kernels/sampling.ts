@@ -5,7 +5,7 @@
  */
 
 import { allocate, type DType, isBigInt, sizeOf, type Tensor } from "../../base/index.ts";
-import { needAllocatable } from "./allocatable.ts";
+import { boundedSize } from "../bounds.ts";
 import { fromNumbers, numbersOf } from "./numbers.ts";
 
 /** Result i is the sum over k < taps of weights[i taps + k] times element indices[i taps + k] of `inputs` elements. */
@@ -34,7 +34,7 @@ export function samplingOf(
   taps: number,
   tapsOf: (result: number) => readonly Tap[],
 ): Sampling {
-  needAllocatable([outputs, taps], "float32");
+  boundedSize([outputs, taps], "float32");
   const indices = new Int32Array(outputs * taps);
   const weights = new Float32Array(outputs * taps);
   for (let i = 0; i < outputs; i++) {

@@ -4,26 +4,11 @@ import { gradients } from "../../../src/autodiff/index.ts";
 import { densify, type Graph, isIndexedSlices, type Output } from "../../../src/graph/index.ts";
 import {
   addN,
-  adjustContrast,
-  adjustHue,
-  adjustSaturation,
-  combinedNonMaxSuppression,
-  cropAndResize,
   expandDims,
-  extractPatches,
   gather,
-  hsvToRgb,
+  image,
   index,
-  nonMaxSuppression,
-  nonMaxSuppressionWithScores,
-  type ResizeMethod,
   reduceSum,
-  resizeArea,
-  resizeBicubic,
-  resizeBilinear,
-  resizeImages,
-  resizeNearestNeighbor,
-  rgbToHsv,
   shape,
   sigmoid,
   stack,
@@ -49,8 +34,8 @@ function resizeMethods(g: Graph): void {
   const x = holder(g, "x", [null, 4, 6, 3]);
   const all =
     (size: number[], antialias: boolean) =>
-    (method: ResizeMethod): Output =>
-      resizeImages(x, size, { method, antialias });
+    (method: image.ResizeMethod): Output =>
+      image.resize(x, size, { method, antialias });
   const ys = [
     ...(["bilinear", "nearest", "bicubic", "area", "lanczos3"] as const).map(all([3, 5], false)),
     ...(["bilinear", "bicubic", "nearest", "area"] as const).map(all([2, 3], true)),
@@ -69,22 +54,22 @@ function resizeSizes(g: Graph): void {
   const some = holder(g, "some", [null, null, 6, 3]);
   const size = holder(g, "size", [2], "int32");
   keep([
-    resizeImages(index(x, [0]), [2, 3]),
-    resizeImages(x, size),
-    resizeImages(some, [index(shape(some), [1]), 9]),
-    resizeImages(x, [8, 8], { preserveAspectRatio: true }),
-    resizeImages(some, size, { preserveAspectRatio: true, name: "fit" }),
+    image.resize(index(x, [0]), [2, 3]),
+    image.resize(x, size),
+    image.resize(some, [index(shape(some), [1]), 9]),
+    image.resize(x, [8, 8], { preserveAspectRatio: true }),
+    image.resize(some, size, { preserveAspectRatio: true, name: "fit" }),
   ]);
 }
 
 function resizeV1(g: Graph): void {
   const x = holder(g, "x", [2, 4, 6, 3]);
   keep([
-    resizeBilinear(x, [3, 5]),
-    resizeBilinear(x, [3, 5], { alignCorners: true, name: "corners" }),
-    resizeBicubic(x, [8, 5]),
-    resizeNearestNeighbor(x, [8, 5], { halfPixelCenters: true }),
-    resizeArea(x, [2, 4]),
+    image.resizeBilinear(x, [3, 5]),
+    image.resizeBilinear(x, [3, 5], { alignCorners: true, name: "corners" }),
+    image.resizeBicubic(x, [8, 5]),
+    image.resizeNearestNeighbor(x, [8, 5], { halfPixelCenters: true }),
+    image.resizeArea(x, [2, 4]),
   ]);
 }
 
@@ -92,13 +77,15 @@ function detection(g: Graph): void {
   const x = holder(g, "x", [2, 4, 6, 3]);
   const boxes = holder(g, "boxes", [null, 4]);
   const scores = holder(g, "scores", [null]);
-  const taken = nonMaxSuppression(boxes, scores, 3, { iouThreshold: 0.4 });
-  const soft = nonMaxSuppressionWithScores(boxes, scores, 3, { softNmsSigma: 0.5, name: "soft" });
+  const taken = image.nonMaxSuppression(boxes, scores, 3, { iouThreshold: 0.4 });
+  const soft = image.nonMaxSuppressionWithScores(boxes, scores, 3, { softNmsSigma: 0.5, name: "soft" });
   const classes = stack(g, [scores, sub(1, scores)], { axis: 1 });
   const batch = expandDims(expandDims(boxes, 1), 0);
-  const combined = combinedNonMaxSuppression(batch, expandDims(classes, 0), 2, 5, { scoreThreshold: 0.3 });
+  const combined = image.combinedNonMaxSuppression(batch, expandDims(classes, 0), 2, 5, {
+    scoreThreshold: 0.3,
+  });
   const own = gather(boxes, taken);
-  const crops = cropAndResize(x, own, zerosLike(taken), [2, 2], { extrapolationValue: 1 });
+  const crops = image.cropAndResize(x, own, zerosLike(taken), [2, 2], { extrapolationValue: 1 });
   keepGradients(crops, { x, boxes });
   const { boxes: best, scores: marks, classes: labels, valid } = combined;
   keep([taken, soft.indices, soft.scores, best, marks, labels, valid, crops]);
@@ -108,12 +95,12 @@ function colors(g: Graph): void {
   const x = holder(g, "x", [2, 4, 6, 3]);
   const rgb = sigmoid(x);
   const ys = [
-    adjustContrast(rgb, 1.5),
-    adjustHue(rgb, 0.25),
-    adjustSaturation(rgb, 0.5, "pale"),
-    hsvToRgb(rgbToHsv(rgb)),
+    image.adjustContrast(rgb, 1.5),
+    image.adjustHue(rgb, 0.25),
+    image.adjustSaturation(rgb, 0.5, "pale"),
+    image.hsvToRgb(image.rgbToHsv(rgb)),
   ];
-  const windows = extractPatches(x, {
+  const windows = image.extractPatches(x, {
     sizes: [1, 2, 3, 1],
     strides: [1, 2, 2, 1],
     rates: [1, 1, 1, 1],
