@@ -90,6 +90,11 @@ class Analyser {
     return { id: this.nextId++, spec, source, key };
   }
 
+  /** What an op computes; a fed value stays, though the op may run for its other outputs. */
+  private give(output: Output, slot: Slot): void {
+    if (!this.feeds.has(output)) this.slots.set(output, slot);
+  }
+
   /** Follows Switch and Merge to the output they stand for. */
   private resolve(output: Output): Output {
     let x = output;
@@ -165,7 +170,7 @@ class Analyser {
   private visitMerge(op: Operation): void {
     const taken = this.pruned.alias.get(op.outputs[0]!)!;
     const index = tensor(op.inputs.indexOf(taken), "int32", []);
-    this.slots.set(op.outputs[1]!, this.constant(index));
+    this.give(op.outputs[1]!, this.constant(index));
   }
 
   private visitLoop(op: Operation, loop: Loop): void {
@@ -189,7 +194,7 @@ class Analyser {
         return null;
       }
       const slot = this.slot(new LazySpec(x, shapes[i] ?? null, null, this.specOf, null), "step", null);
-      this.slots.set(x, slot);
+      this.give(x, slot);
       return slot;
     });
     const writes = [...variablesOf(loop).values()].flatMap((variable): Write[] => {
@@ -220,14 +225,14 @@ class Analyser {
     const key = this.keys.get(this.resolve(op.inputs[0]!))!;
     const known = this.current.get(key) !== undefined || this.store.has(key);
     if (!this.current.has(key)) this.probes.set(key, known);
-    this.slots.set(op.outputs[0]!, this.constant(tensor(known, "bool", [])));
+    this.give(op.outputs[0]!, this.constant(tensor(known, "bool", [])));
   }
 
   private passResource(op: Operation): void {
     const from = op.inputs.map((x) => this.keys.get(this.resolve(x))).find((k) => k !== undefined);
     const value = op.inputs.length === 1 ? this.slots.get(this.resolve(op.inputs[0]!)) : undefined;
     if (from === undefined && value !== undefined) {
-      for (const out of op.outputs) this.slots.set(out, value); // a handle that a host kernel made
+      for (const out of op.outputs) this.give(out, value); // a handle that a host kernel made
       return;
     }
     if (from === undefined)
@@ -272,14 +277,14 @@ class Analyser {
     );
     const folded = foldStep(op, inputs);
     if (folded !== null) {
-      for (const [i, out] of op.outputs.entries()) this.slots.set(out, this.constant(folded[i]!));
+      for (const [i, out] of op.outputs.entries()) this.give(out, this.constant(folded[i]!));
       return;
     }
     const outputs = op.outputs.map((out, i) => {
       const key = refKey(out, i);
       if (key !== undefined) this.keys.set(out, key);
       const slot = key === undefined ? this.slot(specs[i]!, "step", null) : null;
-      if (slot !== null) this.slots.set(out, slot);
+      if (slot !== null) this.give(out, slot);
       return slot;
     });
     if (op.def?.sharesMemory) {

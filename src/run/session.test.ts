@@ -36,3 +36,18 @@ test("a run that fails or is aborted leaves every variable as it was", async () 
   await session.close();
   await expect(session.run(v)).rejects.toThrow("Attempted to use a closed Session.");
 });
+
+test("what is fed for one output of an op stays, though the op runs for another", async () => {
+  const g = newGraph();
+  const x = g.add("Placeholder", [], { name: "x", attrs: { dtype: "float32", shape: { dims: [4] } } });
+  for (const input of [x, g.constant([1, 2, 3, 4], { dtype: "float32" })]) {
+    const { outputs } = g.addOp("Split", [0, input], { attrs: { num_split: 2 } });
+    const sum = g.add("AddV2", [outputs[0]!, outputs[1]!]);
+    await using session = new Session(g);
+    const feeds = new Map<string, number[]>([[outputs[0]!.name, [10, 20]]]);
+    if (input === x) feeds.set("x:0", [1, 2, 3, 4]);
+    const [first, total] = await session.run([outputs[0]!, sum], { feeds: Object.fromEntries(feeds) });
+    expect(Array.from(first!.data as Float32Array)).toEqual([10, 20]);
+    expect(Array.from(total!.data as Float32Array)).toEqual([13, 24]);
+  }
+});
