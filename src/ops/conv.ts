@@ -6,10 +6,10 @@
  */
 
 import { type DType, isStatic, type Shape, toNumbers } from "../base/index.ts";
-import { attr, defineOp, type Onnx, type OnnxValue, type Operation, type Spec } from "../graph/index.ts";
+import { attr, defineOp, type Onnx, type OnnxValue, type Spec } from "../graph/index.ts";
+import { convGradients } from "./conv-grad.ts";
 import { conv, convFilterGrad, convInputGrad } from "./kernels/conv.ts";
 import { outShape } from "./onnx-facts.ts";
-import { shape, shapeN } from "./pieces.ts";
 import {
   axesOf,
   checkWindow,
@@ -43,11 +43,19 @@ const full = {
 const fullFilter = { ...full, T: attr.type(...FLOATS) };
 const depth = { T: attr.type(...FLOATS), ...geometry };
 
-/** Attributes that an op hands on to its gradients as they are. */
-export function handedOn(op: Operation): Record<string, never> {
-  const { T: _, Tshape: __, ...rest } = op.attrs;
-  return rest as Record<string, never>;
-}
+const gradients = convGradients({
+  forward: "Conv2D",
+  input: "Conv2DBackpropInput",
+  filter: "Conv2DBackpropFilter",
+});
+const depthGradients = convGradients(
+  {
+    forward: "DepthwiseConv2dNative",
+    input: "DepthwiseConv2dNativeBackpropInput",
+    filter: "DepthwiseConv2dNativeBackpropFilter",
+  },
+  { shapesApart: true },
+);
 
 const kernelOf = (filter: readonly number[]): [number, number] => [filter[0]!, filter[1]!];
 
@@ -137,15 +145,7 @@ export const Conv2D = defineOp("Conv2D", {
   outputs: { output: "T" },
   attrs: full,
   infer: ({ input, filter }, attrs) => [{ shape: convShape(input.shape, filter.shape, attrs) }],
-  grad: (g, op, [dy]) => {
-    const [x, filter] = op.inputs;
-    const attrs = handedOn(op);
-    const [xShape, filterShape] = shapeN([x!, filter!]);
-    return [
-      g.add("Conv2DBackpropInput", [xShape!, filter!, dy!], { attrs }),
-      g.add("Conv2DBackpropFilter", [x!, filterShape!, dy!], { attrs }),
-    ];
-  },
+  grad: gradients.forward,
   lowers: (attrs, { input, filter }) => lowersConv(attrs) && input.shape !== null && isStatic(filter.shape),
   lower: (onnx, { input, filter }, attrs) => {
     const window = windowOf(attrs, kernelOf(filter.shape as number[]));
@@ -168,15 +168,7 @@ export const Conv2DBackpropInput = defineOp("Conv2DBackpropInput", {
   infer: ({ input_sizes, filter, out_backprop }, attrs) => [
     { shape: imageSizes(input_sizes, filter.shape, out_backprop.shape, attrs) },
   ],
-  grad: (g, op, [dy]) => {
-    const [, filter, y] = op.inputs;
-    const attrs = handedOn(op);
-    return [
-      null,
-      g.add("Conv2DBackpropFilter", [dy!, shape(filter!), y!], { attrs }),
-      g.add("Conv2D", [dy!, filter!], { attrs }),
-    ];
-  },
+  grad: gradients.input,
   lowers: (attrs, { input_sizes, filter, out_backprop }) =>
     lowersConv(attrs) &&
     isStatic(filter.shape) &&
@@ -209,15 +201,7 @@ export const Conv2DBackpropFilter = defineOp("Conv2DBackpropFilter", {
     needRank(out_backprop.shape, 4);
     return [{ shape: shapeFrom(filter_sizes, 4) }];
   },
-  grad: (g, op, [dy]) => {
-    const [x, , y] = op.inputs;
-    const attrs = handedOn(op);
-    return [
-      g.add("Conv2DBackpropInput", [shape(x!), dy!, y!], { attrs }),
-      null,
-      g.add("Conv2D", [x!, dy!], { attrs }),
-    ];
-  },
+  grad: gradients.filter,
   lowers: (attrs, { input, filter_sizes, out_backprop }) =>
     lowersConv(attrs) &&
     isStatic(shapeFrom(filter_sizes, 4)) &&
@@ -248,14 +232,7 @@ export const DepthwiseConv2dNative = defineOp("DepthwiseConv2dNative", {
   outputs: { output: "T" },
   attrs: depth,
   infer: ({ input, filter }, attrs) => [{ shape: depthwiseShape(input.shape, filter.shape, attrs) }],
-  grad: (g, op, [dy]) => {
-    const [x, filter] = op.inputs;
-    const attrs = handedOn(op);
-    return [
-      g.add("DepthwiseConv2dNativeBackpropInput", [shape(x!), filter!, dy!], { attrs }),
-      g.add("DepthwiseConv2dNativeBackpropFilter", [x!, shape(filter!), dy!], { attrs }),
-    ];
-  },
+  grad: depthGradients.forward,
   lowers: (attrs, { input, filter }) => lowersConv(attrs) && input.shape !== null && isStatic(filter.shape),
   lower: (onnx, { input, filter }, attrs) => {
     const window = windowOf(attrs, kernelOf(filter.shape as number[]));
@@ -273,15 +250,7 @@ export const DepthwiseConv2dNativeBackpropInput = defineOp("DepthwiseConv2dNativ
   outputs: { output: "T" },
   attrs: depth,
   infer: ({ input_sizes }) => [{ shape: shapeFrom(input_sizes, 4) }],
-  grad: (g, op, [dy]) => {
-    const [, filter, y] = op.inputs;
-    const attrs = handedOn(op);
-    return [
-      null,
-      g.add("DepthwiseConv2dNativeBackpropFilter", [dy!, shape(filter!), y!], { attrs }),
-      g.add("DepthwiseConv2dNative", [dy!, filter!], { attrs }),
-    ];
-  },
+  grad: depthGradients.input,
   lowers: (attrs, { input_sizes, filter, out_backprop }) =>
     lowersConv(attrs) &&
     isStatic(filter.shape) &&
@@ -309,15 +278,7 @@ export const DepthwiseConv2dNativeBackpropFilter = defineOp("DepthwiseConv2dNati
   outputs: { output: "T" },
   attrs: depth,
   infer: ({ filter_sizes }) => [{ shape: shapeFrom(filter_sizes, 4) }],
-  grad: (g, op, [dy]) => {
-    const [x, , y] = op.inputs;
-    const attrs = handedOn(op);
-    return [
-      g.add("DepthwiseConv2dNativeBackpropInput", [shape(x!), dy!, y!], { attrs }),
-      null,
-      g.add("DepthwiseConv2dNative", [x!, dy!], { attrs }),
-    ];
-  },
+  grad: depthGradients.filter,
   lowers: (attrs, { input, filter_sizes, out_backprop }) =>
     lowersConv(attrs) &&
     isStatic(shapeFrom(filter_sizes, 4)) &&

@@ -9,10 +9,10 @@
 
 import { type DType, isStatic, type Shape, toNumbers } from "../base/index.ts";
 import { attr, defineOp } from "../graph/index.ts";
-import { convShape, handedOn, inFloat32 } from "./conv.ts";
+import { convShape, inFloat32 } from "./conv.ts";
+import { convGradients } from "./conv-grad.ts";
 import { conv, convFilterGrad, convInputGrad } from "./kernels/conv.ts";
 import { outShape } from "./onnx-facts.ts";
-import { shape, shapeN } from "./pieces.ts";
 import {
   axesOf,
   invalid,
@@ -30,6 +30,12 @@ const attrs3d = {
   data_format: attr.string({ default: "NDHWC", allowed: ["NDHWC", "NCDHW"] }),
   dilations: attr.ints({ default: [1, 1, 1, 1, 1] }),
 };
+
+const gradients = convGradients({
+  forward: "Conv3D",
+  input: "Conv3DBackpropInputV2",
+  filter: "Conv3DBackpropFilterV2",
+});
 
 /** The window of a filter [depth, height, width, in, out]. */
 const windowOf = (attrs: WindowAttrs, filter: Shape): ReturnType<typeof volumeWindowOf> =>
@@ -97,15 +103,7 @@ export const Conv3D = defineOp("Conv3D", {
   outputs: { output: "T" },
   attrs: attrs3d,
   infer: ({ input, filter }, attrs) => [{ shape: convShape(input.shape, filter.shape, attrs) }],
-  grad: (g, op, [dy]) => {
-    const [x, filter] = op.inputs;
-    const attrs = handedOn(op);
-    const [xShape, filterShape] = shapeN([x!, filter!]);
-    return [
-      g.add("Conv3DBackpropInputV2", [xShape!, filter!, dy!], { attrs }),
-      g.add("Conv3DBackpropFilterV2", [x!, filterShape!, dy!], { attrs }),
-    ];
-  },
+  grad: gradients.forward,
   lowers: (attrs, { input, filter }) => lowersConv(attrs, input.shape, filter.shape),
   lower: (onnx, { input, filter }, attrs) => {
     const window = windowOf(attrs, filter.shape!);
@@ -123,15 +121,7 @@ export const Conv3DBackpropInputV2 = defineOp("Conv3DBackpropInputV2", {
   outputs: { output: "T" },
   attrs: { ...attrs3d, Tshape: attr.typeOr("int32", "int32", "int64") },
   infer: ({ input_sizes }) => [{ shape: shapeFrom(input_sizes, 5) }],
-  grad: (g, op, [dy]) => {
-    const [, filter, y] = op.inputs;
-    const attrs = handedOn(op);
-    return [
-      null,
-      g.add("Conv3DBackpropFilterV2", [dy!, shape(filter!), y!], { attrs }),
-      g.add("Conv3D", [dy!, filter!], { attrs }),
-    ];
-  },
+  grad: gradients.input,
   lowers: (attrs, { input_sizes, filter, out_backprop }) =>
     lowersConv(attrs, shapeFrom(input_sizes, 5), filter.shape, out_backprop.shape),
   lower: (onnx, inputs, attrs, op) => {
@@ -157,15 +147,7 @@ export const Conv3DBackpropFilterV2 = defineOp("Conv3DBackpropFilterV2", {
   outputs: { output: "T" },
   attrs: attrs3d,
   infer: ({ filter_sizes }) => [{ shape: shapeFrom(filter_sizes, 5) }],
-  grad: (g, op, [dy]) => {
-    const [x, , y] = op.inputs;
-    const attrs = handedOn(op);
-    return [
-      g.add("Conv3DBackpropInputV2", [shape(x!), dy!, y!], { attrs }),
-      null,
-      g.add("Conv3D", [x!, dy!], { attrs }),
-    ];
-  },
+  grad: gradients.filter,
   lowers: (attrs, { input, filter_sizes, out_backprop }) =>
     lowersConv(attrs, input.shape, shapeFrom(filter_sizes, 5), out_backprop.shape),
   lower: (onnx, inputs, attrs, op) => {

@@ -13,6 +13,7 @@ import { matmul } from "./matmul.ts";
 import * as pieces from "./pieces.ts";
 import { reducedShape } from "./reduction.ts";
 import { expandDims, squeeze } from "./shape.ts";
+import { NUMBER_TYPES } from "./signatures.ts";
 import {
   boundedZeros,
   checkTuples,
@@ -120,27 +121,7 @@ export const SparseReduceSum = defineOp("SparseReduceSum", {
   outputs: { output: "T" },
   attrs: {
     keep_dims: attr.bool({ default: false }),
-    T: attr.type(
-      "float32",
-      "float64",
-      "int32",
-      "uint8",
-      "int16",
-      "int8",
-      "complex64",
-      "int64",
-      "qint8",
-      "quint8",
-      "qint32",
-      "bfloat16",
-      "qint16",
-      "quint16",
-      "uint16",
-      "complex128",
-      "float16",
-      "uint32",
-      "uint64",
-    ),
+    T: attr.type(...NUMBER_TYPES),
   },
   infer: ({ input_shape, reduction_axes }, { keep_dims }) => {
     if (input_shape.value === null || reduction_axes.value === null) return [{ shape: null }];
