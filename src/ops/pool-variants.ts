@@ -33,8 +33,8 @@ import {
   needPooled,
   needShape,
   type PoolAttrs,
-  REAL_TYPES,
 } from "./pool.ts";
+import { REAL_TYPES } from "./signatures.ts";
 import { isSized, needRank } from "./window.ts";
 
 interface Dynamic {

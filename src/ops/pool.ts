@@ -20,6 +20,7 @@ import {
 import * as kernels from "./kernels/pool.ts";
 import { outShape } from "./onnx-facts.ts";
 import { shape, zerosLike } from "./pieces.ts";
+import { REAL_TYPES } from "./signatures.ts";
 import {
   axesOf,
   checkWindow,
@@ -43,10 +44,6 @@ export type PoolAttrs = WindowAttrs & { readonly ksize: readonly number[] };
 const FLOATS = ["float16", "bfloat16", "float32", "float64"] as const;
 /** What MaxPool takes; MaxPoolGrad takes fewer and others. @see core/ops/nn_ops.cc */
 export const MAX_TYPES = [...FLOATS, "int32", "int64", "uint8", "int16", "int8", "uint16", "qint8"] as const;
-export const REAL_TYPES = [
-  ...FLOATS,
-  ...(["int32", "int64", "uint8", "int16", "int8", "uint16", "uint32", "uint64"] as const),
-] as const;
 
 const window = { ksize: attr.ints({ min: 4 }), strides: attr.ints({ min: 4 }) };
 const padding = attr.string({ allowed: ["SAME", "VALID"] });

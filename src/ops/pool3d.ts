@@ -10,15 +10,8 @@ import { absent, attr, defineOp, type Output, type Spec } from "../graph/index.t
 import * as kernels from "./kernels/pool.ts";
 import { outShape } from "./onnx-facts.ts";
 import { shape } from "./pieces.ts";
-import {
-  geometryOf,
-  inFloat32,
-  lowersPool,
-  needShape,
-  type PoolAttrs,
-  REAL_TYPES,
-  secondOrder,
-} from "./pool.ts";
+import { geometryOf, inFloat32, lowersPool, needShape, type PoolAttrs, secondOrder } from "./pool.ts";
+import { REAL_TYPES } from "./signatures.ts";
 import {
   axesOf,
   dimSizes,

@@ -8,6 +8,8 @@ export const FLOATS = ["bfloat16", "float16", "float32", "float64"] as const;
 export const COMPLEX = ["complex64", "complex128"] as const;
 export const INTS = ["int8", "int16", "int32", "int64"] as const;
 export const UINTS = ["uint8", "uint16", "uint32", "uint64"] as const;
+/** TensorFlow's realnumbertype. */
+export const REAL_TYPES = [...FLOATS, ...INTS, ...UINTS] as const;
 export const QUANTIZED = ["qint8", "quint8", "qint32", "qint16", "quint16"] as const;
 /** TensorFlow's numbertype, in its order. */
 export const NUMBER_TYPES: DType[] = [

@@ -26,27 +26,13 @@ import {
 import { boundedSize } from "./bounds.ts";
 import { invalid, needRank } from "./host-facts.ts";
 import * as pieces from "./pieces.ts";
+import { FLOATS, REAL_TYPES } from "./signatures.ts";
 
 type Kind = "Sum" | "Mean" | "SqrtN";
 
-const FLOATS = ["bfloat16", "float16", "float32", "float64"] as const;
-const REALS = [
-  "float32",
-  "float64",
-  "int32",
-  "uint8",
-  "int16",
-  "int8",
-  "int64",
-  "bfloat16",
-  "uint16",
-  "float16",
-  "uint32",
-  "uint64",
-] as const;
 const index = attr.typeOr("int32", "int32", "int64");
 const attrsOf = (kind: Kind) => ({
-  T: attr.type(...(kind === "Sum" ? REALS : FLOATS)),
+  T: attr.type(...(kind === "Sum" ? REAL_TYPES : FLOATS)),
   Tidx: index,
   Tsegmentids: index,
   sparse_gradient: attr.bool({ default: false }),

@@ -16,6 +16,7 @@ import {
 } from "../base/index.ts";
 import { attr, defineOp, type Output } from "../graph/index.ts";
 import { bytesIn, invalid, mapBytes, needRank, onText, sameShape, stopped } from "./host-facts.ts";
+import { COMPLEX, FLOATS, INTS } from "./signatures.ts";
 
 /** Safe in addresses of the web. @see RFC 4648, section 5 */
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -89,27 +90,15 @@ function numbersOf(
   return { ...out, data: (out.data as Uint8Array).map((b) => Number(b !== 0)) };
 }
 
+const RAW = [...FLOATS, ...INTS, "uint8", "uint16"] as const;
+
 /** Numbers in the bytes of strings, all of one length: one more axis. */
 export const DecodeRaw = defineOp("DecodeRaw", {
   ...stopped,
   inputs: { bytes: "string" },
   outputs: { output: "out_type" },
   attrs: {
-    out_type: attr.type(
-      "float16",
-      "float32",
-      "float64",
-      "int32",
-      "uint16",
-      "uint8",
-      "int16",
-      "int8",
-      "int64",
-      "complex64",
-      "complex128",
-      "bool",
-      "bfloat16",
-    ),
+    out_type: attr.type(...RAW, ...COMPLEX, "bool"),
     little_endian: attr.bool({ default: true }),
   },
   infer: ({ bytes }) => [{ shape: bytes.shape === null ? null : [...bytes.shape, null] }],
@@ -137,18 +126,7 @@ export const DecodePaddedRaw = defineOp("DecodePaddedRaw", {
   inputs: { input_bytes: "string", fixed_length: "int32" },
   outputs: { output: "out_type" },
   attrs: {
-    out_type: attr.type(
-      "float16",
-      "float32",
-      "float64",
-      "int32",
-      "uint16",
-      "uint8",
-      "int16",
-      "int8",
-      "int64",
-      "bfloat16",
-    ),
+    out_type: attr.type(...RAW),
     little_endian: attr.bool({ default: true }),
   },
   infer: ({ input_bytes, fixed_length }, { out_type }) => {

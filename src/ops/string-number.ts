@@ -19,6 +19,7 @@ import {
 import { attr, defineOp, type Output } from "../graph/index.ts";
 import { bytesIn, invalid, sameShape, shownBytes, stopped, strings } from "./host-facts.ts";
 import { type NumberFormat, printNumber } from "./kernels/printf.ts";
+import { COMPLEX, REAL_TYPES } from "./signatures.ts";
 
 const RANGES: Readonly<Record<string, readonly [bigint, bigint]>> = {
   int32: [-(2n ** 31n), 2n ** 31n - 1n],
@@ -113,25 +114,7 @@ export const AsString = defineOp("AsString", {
   inputs: { input: "T" },
   outputs: { output: "string" },
   attrs: {
-    T: attr.type(
-      "float32",
-      "float64",
-      "int32",
-      "uint8",
-      "int16",
-      "int8",
-      "int64",
-      "bfloat16",
-      "uint16",
-      "float16",
-      "uint32",
-      "uint64",
-      "complex64",
-      "complex128",
-      "bool",
-      "variant",
-      "string",
-    ),
+    T: attr.type(...REAL_TYPES, ...COMPLEX, "bool", "variant", "string"),
     precision: attr.int({ default: -1 }),
     scientific: attr.bool({ default: false }),
     shortest: attr.bool({ default: false }),
