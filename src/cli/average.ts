@@ -1,7 +1,8 @@
 /** @file `varscope average`: the mean of containers, of all or of those that a score chooses, written as one. Start at `averageCommand`. */
 
-import { mkdtemp, rm } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { mkdir, rm } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { temporaryBeside } from "#platform";
 import { VarscopeError } from "../base/index.ts";
 import { type AveragePlan, planAverage } from "../edit/change/average.ts";
 import { fitted, joinedLeft } from "../edit/change/convert.ts";
@@ -111,7 +112,8 @@ async function soupOf(
   streams: Streams,
 ): Promise<Soup> {
   const { signal } = streams;
-  const folder = await mkdtemp(join(dirname(resolve(pathOut)), ".soup-"));
+  const folder = await temporaryBeside(resolve(pathOut));
+  await mkdir(folder, { recursive: true });
   const candidate = join(folder, basename(pathOut));
   try {
     return await greedySoup(

@@ -6,7 +6,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { createRequire } from "node:module";
-import { availableParallelism, hostname } from "node:os";
+import { availableParallelism, hostname, networkInterfaces } from "node:os";
 import * as path from "node:path";
 import {
   type ErrorCode,
@@ -124,15 +124,17 @@ let thisMachine: string | undefined;
 
 /** Names the processes that can be asked about: those of this machine, or container, since its start. */
 function machine(): string {
-  thisMachine ??= createHash("sha256").update(`${hostname()} ${startOfLinux()}`).digest("hex").slice(0, 8);
+  thisMachine ??= createHash("sha256").update(`${hostname()} ${surelyThisOne()}`).digest("hex").slice(0, 8);
   return thisMachine;
 }
 
-function startOfLinux(): string {
+/** What no other machine of the same name has: the start of this Linux and its processes' namespace, elsewhere the addresses of its network cards. */
+function surelyThisOne(): string {
   try {
     return fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8") + fs.readlinkSync("/proc/self/ns/pid");
   } catch {
-    return ""; // another system
+    const cards = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+    return [...new Set(cards.map(({ mac }) => mac))].sort().join();
   }
 }
 
